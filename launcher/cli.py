@@ -3,9 +3,9 @@
 import asyncio
 import os
 import signal
-import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +16,13 @@ from aios.cli import terminal
 from launcher import welcome
 from launcher.backends import BackendProblem, Backends, WrongBackends
 from launcher.data import prepare, served, with_keys
+from launcher.logs import LogFiles, read
+from launcher.output import Printer
 from launcher.plan import DEFAULT_BASE_PORT, KernelPlan
 from launcher.probe import look
+from launcher.running import AlreadyRuns, KernelLock, RunningKernel
 from launcher.supervisor import StartFailed, Supervisor
 from services.chassis.runtime.private_files import NotPrivate
-
-_COLOURS = ("36", "32", "33", "35", "34", "96", "92", "95")
 
 START_SECONDS = 60.0
 MODEL_SECONDS = 3600.0
@@ -77,6 +78,11 @@ Tls = Annotated[
 ]
 
 
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print each step of the databases' migrations, too.")
+]
+
+
 def default_data_dir() -> Path:
     """Return where the kernel keeps its data unless told otherwise."""
     return Path.home() / ".aios"
@@ -92,6 +98,7 @@ def up(
     openai_key: OpenAiKey = "",
     embedded_model: EmbeddedModel = "",
     tls: Tls = False,
+    verbose: Verbose = False,
 ) -> None:
     """Start the whole kernel on this machine and keep it up until Ctrl-C.
 
@@ -109,9 +116,9 @@ def up(
             embedded_model=embedded_model,
         ),
         tls=tls,
-        log_format="console" if sys.stdout.isatty() else "json",
+        log_format="json",  # for the log files; a person on a terminal sees it as text
     )
-    raise typer.Exit(asyncio.run(_up(plan)))
+    raise typer.Exit(asyncio.run(_up(plan, verbose=verbose)))
 
 
 def demo(
@@ -160,36 +167,79 @@ def _backends(
         raise typer.Exit(2) from None
 
 
-async def _up(plan: KernelPlan) -> int:
+async def _up(plan: KernelPlan, *, verbose: bool) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    lock = KernelLock(plan.data_dir)
     try:
         opened = prepare(plan)
-    except NotPrivate as refused:
+        lock.claim()
+    except (NotPrivate, AlreadyRuns) as refused:
         terminal.err(f"aios up: {refused}")
         return 2
-    if opened:
-        _say([f"other users could read {opened[0]}: closed to them"])
-    started = time.monotonic()
-    supervisor = Supervisor(plan, _printer([each.name for each in plan.processes()]))
-    stopped = asyncio.create_task(stop.wait())
-    running = asyncio.create_task(_serve(supervisor, plan, started))
-    renewing = asyncio.create_task(_keep_certificates(plan))
     try:
-        await asyncio.wait({stopped, running}, return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            running.result()
-    except StartFailed as error:
-        terminal.err(f"aios up: {error}")
-        return 2
+        if opened:
+            _say([f"other users could read {opened[0]}: closed to them"])
+        return await _run(plan, lock, stop, verbose=verbose)
     finally:
-        for task in (stopped, running, renewing):
-            task.cancel()
-        await asyncio.wait({stopped, running, renewing})
-        await supervisor.stop()
+        lock.release()
+
+
+async def _run(plan: KernelPlan, lock: KernelLock, stop: asyncio.Event, *, verbose: bool) -> int:
+    """Run a kernel until it is told to stop or cannot go on, and return the exit code."""
+    started = time.monotonic()
+    names = [each.name for each in plan.processes()]
+    with closing(LogFiles(plan.data_dir, names)) as files:
+        output = Output(files, Printer(names), verbose=verbose)
+        supervisor = Supervisor(plan, output, lambda: lock.tell(_known(plan, supervisor, began)))
+        began = time.time()
+        stopped = asyncio.create_task(stop.wait())
+        running = asyncio.create_task(_serve(supervisor, plan, started))
+        renewing = asyncio.create_task(_keep_certificates(plan))
+        try:
+            await asyncio.wait({stopped, running}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+            _say(["stopping"])
+        except StartFailed as error:
+            terminal.err(f"aios up: {error}")
+            return 2
+        finally:
+            for task in (stopped, running, renewing):
+                task.cancel()
+            await asyncio.wait({stopped, running, renewing})
+            await supervisor.stop()
     return 0
+
+
+def _known(plan: KernelPlan, supervisor: Supervisor, began: float) -> RunningKernel:
+    return RunningKernel(
+        pid=os.getpid(),
+        gateway=plan.gateway,
+        door=plan.door,
+        started=began,
+        ready_urls={each.name: each.ready_url for each in plan.processes()},
+        pids=supervisor.pids,
+        restarts=supervisor.restarts,
+    )
+
+
+class Output:
+    """Keeps each line that a process writes, and prints it unless it is routine."""
+
+    def __init__(self, files: LogFiles, printer: Printer, *, verbose: bool) -> None:
+        self._files = files
+        self._printer = printer
+        self._verbose = verbose
+
+    def __call__(self, process: str, text: str) -> None:
+        """Take one line."""
+        self._files.write(process, text)
+        line = read(process, text)
+        if self._verbose or not line.is_routine:
+            self._printer.show(line)
 
 
 async def _serve(supervisor: Supervisor, plan: KernelPlan, started: float) -> None:
@@ -203,6 +253,7 @@ async def _serve(supervisor: Supervisor, plan: KernelPlan, started: float) -> No
     found = await look(served(plan))
     seconds = time.monotonic() - started
     _say([*welcome.addresses(plan, seconds, _settings.data_dir()), *welcome.models(plan, found)])
+    _say(welcome.next_steps(plan, _settings.data_dir()))
     if welcome.serves(found):
         await supervisor.failed()
     coming = asyncio.create_task(_coming(plan))
@@ -233,19 +284,3 @@ async def _coming(plan: KernelPlan) -> None:
 def _say(lines: Sequence[str]) -> None:
     for each in lines:
         terminal.out(each)
-
-
-def _printer(names: list[str]) -> "Printer":
-    return Printer(names, colour=sys.stdout.isatty())
-
-
-class Printer:
-    """Prints lines of many processes, each with the name of its own in front."""
-
-    def __init__(self, names: list[str], *, colour: bool) -> None:
-        self._width = max(map(len, names))
-        self._colours = dict(zip(names, _COLOURS * len(names), strict=False)) if colour else {}
-
-    def __call__(self, name: str, line: str) -> None:
-        """Print one line."""
-        terminal.labelled(f"{name:<{self._width}} |", line, self._colours.get(name, ""))

@@ -50,9 +50,11 @@ class _Child:
 class Supervisor:
     """Owns the processes of one kernel on this machine."""
 
-    def __init__(self, plan: KernelPlan, output: Output) -> None:
+    def __init__(self, plan: KernelPlan, output: Output, changed: Callable[[], None] = lambda: None) -> None:
         self._children = {each.name: _Child(each) for each in plan.processes()}
         self._output = output
+        self._changed = changed
+        """Called whenever a process was started."""
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -154,6 +156,7 @@ class Supervisor:
             start_new_session=True,
             limit=MAX_LINE,
         )
+        self._changed()
         if child.process.stdout is not None:
             await self._forward(child.plan.name, child.process.stdout)
         return await child.process.wait()
@@ -198,12 +201,7 @@ class Supervisor:
             await asyncio.sleep(READY_INTERVAL)
 
     async def _unready(self) -> dict[str, set[str]]:
-        """Return what each process that is not ready lacks."""
-        async with aiohttp.ClientSession(timeout=_PROBE) as session:
-            lacking = await asyncio.gather(
-                *(_lacks(session, child.plan.ready_url) for child in self._children.values())
-            )
-        return {name: lacks for name, lacks in zip(self._children, lacking, strict=True) if lacks}
+        return await lacks_of({name: child.plan.ready_url for name, child in self._children.items()})
 
     async def _ended(self, child: _Child, seconds: float) -> None:
         """Wait for a process to end; kill it when it does not."""
@@ -220,6 +218,13 @@ class Supervisor:
 
 def _running(child: _Child) -> asyncio.subprocess.Process | None:
     return child.process if child.process is not None and child.process.returncode is None else None
+
+
+async def lacks_of(ready_urls: Mapping[str, str]) -> dict[str, set[str]]:
+    """Ask each process at its address and return what those lack that are not ready."""
+    async with aiohttp.ClientSession(timeout=_PROBE) as session:
+        lacking = await asyncio.gather(*(_lacks(session, url) for url in ready_urls.values()))
+    return {name: lacks for name, lacks in zip(ready_urls, lacking, strict=True) if lacks}
 
 
 async def _lacks(session: aiohttp.ClientSession, url: str) -> set[str]:

@@ -49,14 +49,7 @@ def addresses(plan: KernelPlan, seconds: float, usual_data_dir: Path) -> list[st
 
     `usual_data_dir`: where commands look for keys unless told otherwise.
     """
-    elsewhere = {}
-    if plan.base_port != DEFAULT_BASE_PORT:
-        elsewhere["AIOS_ENDPOINT"] = plan.gateway
-    if plan.data_dir != usual_data_dir:
-        elsewhere["AIOS_DATA_DIR"] = str(plan.data_dir)
-    if plan.tls:
-        elsewhere["AIOS_CA_FILE"] = str(plan.authority.file)
-    words = [f"{name}={shlex.quote(value)}" for name, value in elsewhere.items()]
+    words = _settings_words(plan, usual_data_dir)
     command = " ".join([*words, "aios env AGENT"])
     token = f"administrator's token in {plan.admin_token_file}"
     trust = [f"TLS: clients trust {plan.authority.file}, commands by AIOS_CA_FILE"] if plan.tls else []
@@ -65,3 +58,29 @@ def addresses(plan: KernelPlan, seconds: float, usual_data_dir: Path) -> list[st
         *trust,
         f'OpenAI, Anthropic and MCP clients: {plan.door}; their variables: eval "$({command})"',
     ]
+
+
+def next_steps(plan: KernelPlan, usual_data_dir: Path) -> list[str]:
+    """Say what to try next, in another terminal, as lines that can be copied whole."""
+    words = _settings_words(plan, usual_data_dir)
+    return [
+        "next, in another terminal:",
+        *([f"  export {' '.join(words)}"] if words else []),
+        '  aios chat "Say hello to Mira."   # one answer of the model',
+        "  aios ps                          # agents, and what they run and wait for",
+        "  aios logs --follow               # what the processes write",
+        "  aios doctor                      # is everything in order, and what to do if not",
+        "  aios down                        # ends this kernel, as Ctrl-C does here",
+    ]
+
+
+def _settings_words(plan: KernelPlan, usual_data_dir: Path) -> list[str]:
+    """Return the variables that a command needs to find this kernel, as a shell takes them."""
+    elsewhere = {}
+    if plan.base_port != DEFAULT_BASE_PORT:
+        elsewhere["AIOS_ENDPOINT"] = plan.gateway
+    if plan.data_dir != usual_data_dir:
+        elsewhere["AIOS_DATA_DIR"] = str(plan.data_dir)
+    if plan.tls:
+        elsewhere["AIOS_CA_FILE"] = str(plan.authority.file)
+    return [f"{name}={shlex.quote(value)}" for name, value in elsewhere.items()]

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from services.chassis.dispatch.scheduling import SchedulingClass
 from services.chassis.quotas import Cap
+from services.chassis.runtime.config import SettingRefused
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.model import PolicySpec
 
@@ -39,6 +40,14 @@ class SchedulerConfig:
 
     backend_grace_seconds: timedelta = timedelta(seconds=30)
     """Time a call may wait for a replica of its model to appear at all."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers below their least. Raises ValueError."""
+        for setting, least in (("quantum_tokens", 0), ("max_waiting", 1), ("reserve_tokens", 0)):
+            if getattr(self, setting) < least:
+                raise SettingRefused(setting, f"expected at least {least}, got {getattr(self, setting)}")
+        if self.kept_slot_from == 1 or self.kept_slot_from < 0:
+            raise SettingRefused("kept_slot_from", f"expected 0 or at least 2, got {self.kept_slot_from}")
 
     def core_settings(self, first_epoch: int) -> CoreSettings:
         """Return the settings of the core."""

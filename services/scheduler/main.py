@@ -3,10 +3,12 @@
 import gc
 
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
+from services.chassis.runtime.config import ConfigError
 from services.chassis.runtime.process import App, Process
 from services.scheduler.config import SchedulerConfig
 from services.scheduler.core.policies import discover
 from services.scheduler.core.scheduler import SchedulerCore
+from services.scheduler.errors import PolicyParamsInvalid, SettingsInvalid
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
 from services.scheduler.service.scheduling import SchedulerService
 from services.scheduler.servicer import SchedulerServicer
@@ -19,7 +21,18 @@ async def build(process: Process) -> App:
     settings = process.load(SchedulerConfig)
     # Milliseconds since 1970: above every grant number of an earlier life.
     epoch = int(process.clock.now().timestamp() * 1000)
-    core = SchedulerCore(settings.core_settings(epoch), discover())
+    policies = discover()
+    problems = [
+        f"AIOS_SCHEDULER_{variable}: unknown policy {name!r}; known: {', '.join(policies.names)}"
+        for variable, name in (("POLICY", settings.policy), ("TOOL_POLICY", settings.tool_policy))
+        if name not in policies
+    ]
+    if problems:
+        raise ConfigError(problems)
+    try:
+        core = SchedulerCore(settings.core_settings(epoch), policies)
+    except (SettingsInvalid, PolicyParamsInvalid) as error:
+        raise ConfigError([f"AIOS_SCHEDULER_*: {error}"]) from error
     metrics = PrometheusScheduleMetrics(process.registry, lambda kind, lane: core.policy_of(kind, lane).name)
     # Microseconds, for the same reason: no scheduler has a million events in a second.
     service = SchedulerService(core, process.clock, metrics, first_sequence=epoch * 1000)

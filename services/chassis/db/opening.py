@@ -4,6 +4,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from services.chassis.db.base import Database
 from services.chassis.runtime.metrics import DatabaseMetrics
@@ -22,7 +23,10 @@ def open_database(
     `schema` is the PostgreSQL schema that the service owns; SQLite has a file per service instead.
     `migrations` is the directory of Alembic revision files. Raises ValueError for any other URL.
     """
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:  # its text may quote the URL, and that a password
+        raise ValueError("expected a URL such as sqlite:///path or postgresql://host/name") from None
     metrics = metrics or DatabaseMetrics(CollectorRegistry())
     if parsed.get_backend_name() == "sqlite":
         from services.chassis.db.sqlite import SqliteDatabase  # noqa: PLC0415 - only the engine in use

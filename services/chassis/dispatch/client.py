@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -43,8 +43,13 @@ PROGRAMS = 20_000
 Metadata = Callable[[], Awaitable[Sequence[tuple[str, str]]]]
 
 
-def refusal(outcome: str, message: str, retry_after: float | None) -> KernelError:
-    """Turn the outcome of a call that was not granted into the error its caller gets."""
+def refusal(
+    outcome: str, message: str, retry_after: float | None, facts: Mapping[str, str] | None = None
+) -> KernelError:
+    """Turn the outcome of a call that was not granted into the error its caller gets.
+
+    `facts`: the numbers behind it, by name, for the metadata.
+    """
     kinds: dict[str, tuple[type[KernelError], str]] = {
         "rejected_full": (QueueFull, "too many calls wait already; come back later"),
         "rejected_agent_full": (TooManyCalls, "this agent has too many calls in flight"),
@@ -57,7 +62,7 @@ def refusal(outcome: str, message: str, retry_after: float | None) -> KernelErro
         "no_backend": (NoBackend, "no backend serves the model right now"),
     }
     kind, text = kinds.get(outcome, (SchedulerUnavailable, "the scheduler gave the call up"))
-    return kind(message or text, metadata={"outcome": outcome}, retry_after=retry_after)
+    return kind(message or text, metadata={**(facts or {}), "outcome": outcome}, retry_after=retry_after)
 
 
 @dataclass(slots=True)
@@ -420,7 +425,7 @@ class DispatchClient:
                 ticket.on_revoke(refusal(body.outcome, "", None))
         else:
             seconds = body.retry_after.ToNanoseconds() / 1e9 if body.HasField("retry_after") else None
-            error = refusal(body.outcome, body.message, seconds)
+            error = refusal(body.outcome, body.message, seconds, body.facts)
             if body.attempt:
                 ticket.on_revoke(error)  # a run, too, that a new scheduler will not take over
             else:

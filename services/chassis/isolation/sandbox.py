@@ -95,7 +95,7 @@ class ProcessSandbox:
             means, problem = await self._prove()
             if (means and means.level, problem) != (self._means and self._means.level, self._problem):
                 log = _log.warning if problem else _log.info
-                log("the sandbox was tested", level=means.level.value if means else "none", why=problem)
+                log("the sandbox was tested", isolation=means.level.value if means else "none", why=problem)
             self._means, self._problem = means, problem
             self._tested.set()
         await self._pool.replace_old()

@@ -27,11 +27,20 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. The message lists every problem, one a line."""
+    """The configuration cannot be used. The message tells one problem behind its colon, or each on a line."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(problems)
-        super().__init__("bad configuration:\n" + "\n".join(f"  {problem}" for problem in self.problems))
+        told = self.problems if len(self.problems) == 1 else ["", *(f"  {each}" for each in self.problems)]
+        super().__init__(("bad configuration: " + "\n".join(told)).replace(": \n", ":\n", 1))
+
+
+class SettingRefused(ValueError):
+    """A field of a configuration has a value that parses and means nothing; raised in `__post_init__`."""
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(problem)
+        self.setting = setting
 
 
 def load(cls: type[T], environ: Mapping[str, str], prefix: str, *, known: Iterable[str] | None = ()) -> T:
@@ -61,6 +70,8 @@ def load(cls: type[T], environ: Mapping[str, str], prefix: str, *, known: Iterab
     if not problems:
         try:
             return cls(**values)
+        except SettingRefused as error:
+            problems.append(f"{prefix}{error.setting.upper()}: {error}")
         except ValueError as error:  # an invariant checked in __post_init__
             problems.append(f"{prefix}*: {error}")
     raise ConfigError(problems)

@@ -6,11 +6,14 @@ Every line carries the service and, inside a call, the syscall, agent, tenant an
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import orjson
 
 from services.chassis.auth.identity import caller_or_none
+
+LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+STYLES: Final = ("auto", "json", "console")
 
 _COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31;1m"}
 
@@ -68,9 +71,10 @@ class JsonFormatter(logging.Formatter):
             "service": self._service,
             "event": record.getMessage(),
             "logger": record.name,
-            **_call_fields(),
-            **getattr(record, "aios_fields", {}),
         }
+        told = {**_call_fields(), **getattr(record, "aios_fields", {})}
+        # A field of an event never passes for what every line has.
+        line |= {f"{name}_" if name in line else name: value for name, value in told.items()}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
@@ -114,7 +118,8 @@ def configure(
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    # A level that is none is refused with the rest of the configuration, which is told in these logs.
+    root.setLevel(level.upper() if level.lower() in LEVELS else "INFO")
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
 

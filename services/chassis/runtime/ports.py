@@ -1,5 +1,6 @@
 """The default ports, and who holds one that is taken."""
 
+import socket
 from pathlib import Path
 from typing import Final
 
@@ -25,11 +26,17 @@ _LISTEN: Final = "0A"
 
 
 class PortTaken(Exception):
-    """A port the process needs is in use. The message names the port and, where visible, its holder."""
+    """A port the process needs cannot be bound.
 
-    def __init__(self, port: int, purpose: str) -> None:
+    The message names the port and, where visible, its holder; where nobody holds it, the address is to blame.
+    """
+
+    def __init__(self, port: int, purpose: str, host: str = "127.0.0.1") -> None:
         self.port = port
-        super().__init__(f"port {port} ({purpose}) is in use{_holder(port)}")
+        if problem := _unusable(host):
+            super().__init__(f"port {port} ({purpose}) cannot be bound: the host {host!r} {problem}")
+        else:
+            super().__init__(f"port {port} ({purpose}) is in use{_holder(port)}")
 
 
 def grpc_port(service: str) -> int:
@@ -47,6 +54,21 @@ def http_port(service: str, port: int) -> int:
 def health_port(port: int) -> int:
     """Return the default gRPC health port of a service that listens on `port`; 0 stays 0."""
     return port + 200 if port else 0
+
+
+def _unusable(host: str) -> str:
+    """Return why no port can be bound at a host: it is no address of this machine; else an empty text."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), 0, type=socket.SOCK_STREAM)[
+            0
+        ]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address)
+    except socket.gaierror:
+        return "has no address"
+    except OSError as error:
+        return f"is no address of this machine ({error.strerror})"
+    return ""
 
 
 def _holder(port: int) -> str:

@@ -27,11 +27,12 @@ from services.chassis.bodies import Root, own_root
 from services.chassis.pace import RefusalPace
 from services.chassis.quotas import Cap
 from services.chassis.rpc import client
+from services.chassis.rpc.errors import ServiceUnavailable
 from services.chassis.rpc.exchange import AccessExchange, TokenExchange
 from services.chassis.rpc.live_streams import READER_SECONDS, WATCHES
 from services.chassis.runtime import config, interpreter, logs, ports, private_files
 from services.chassis.runtime.clock import Clock, SystemClock
-from services.chassis.runtime.config import ConfigError
+from services.chassis.runtime.config import ConfigError, SettingRefused
 from services.chassis.runtime.http import Route
 from services.chassis.runtime.metrics import DatabaseMetrics, ProcessMetrics
 from services.chassis.runtime.ports import PortTaken
@@ -52,8 +53,13 @@ _log = logs.logger(__name__)
 EXIT_CONFIGURATION: Final = 2
 """Exit code when the process cannot start as configured: a bad value, a port that is taken."""
 
+EXIT_UNAVAILABLE: Final = 75
+"""Exit code when something that the process needs at its start, such as its database, is not there."""
+
 TLS_SECONDS: Final = 5.0
 """Time between two looks for a new certificate."""
+
+_LAST_PORT: Final = 65_535
 
 NOTHING_FURTHER: Final[Mapping[str, type[Any]]] = {}
 
@@ -105,6 +111,17 @@ class CommonConfig:
     log_format: str = "auto"
     """How lines look: json, console, or auto (console on a terminal)."""
 
+    def __post_init__(self) -> None:
+        """Refuse words that mean nothing. Raises ValueError."""
+        for setting, value, known in (
+            ("log_level", self.log_level.lower(), logs.LEVELS),
+            ("log_format", self.log_format, logs.STYLES),
+        ):
+            if value not in known:
+                raise SettingRefused(setting, f"{value!r} is none of {', '.join(known)}")
+        if self.otel_endpoint and not self.otel_endpoint.startswith(("http://", "https://")):
+            raise SettingRefused("otel_endpoint", "expected a URL such as http://127.0.0.1:4317")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListenConfig:
@@ -127,6 +144,13 @@ class ListenConfig:
 
     endpoint: str = ""
     """Where the other processes reach this one; they read it, the process itself does not."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no port. Raises ValueError."""
+        for setting in ("port", "http_port", "health_port"):
+            value = getattr(self, setting)
+            if value is not None and not 0 <= value <= _LAST_PORT:
+                raise SettingRefused(setting, f"expected a port from 0 to {_LAST_PORT}, got {value}")
 
 
 @dataclass(kw_only=True)
@@ -228,13 +252,16 @@ class Process:
         from services.chassis.db import open_database  # noqa: PLC0415 - see above
 
         self._database_metrics = self._database_metrics or DatabaseMetrics(self.registry)
-        database = open_database(
-            self.database_url(),
-            schema=self.name,
-            migrations=migrations,
-            name=name,
-            metrics=self._database_metrics,
-        )
+        try:
+            database = open_database(
+                self.database_url(),
+                schema=self.name,
+                migrations=migrations,
+                name=name,
+                metrics=self._database_metrics,
+            )
+        except ValueError as error:
+            raise ConfigError([f"{self.prefix}DATABASE_URL: {error}"]) from error
         self.stack.push_async_callback(database.close)
         await database.migrate()
         return database
@@ -439,6 +466,9 @@ def run(
     except (ConfigError, PortTaken) as error:
         sys.stderr.write(f"{name}: {error}\n")
         return EXIT_CONFIGURATION
+    except ServiceUnavailable as error:  # what it needs may come: whoever supervises it starts it again
+        _log.error("cannot start yet", why=error.message)
+        return EXIT_UNAVAILABLE
     return 0
 
 

@@ -279,7 +279,7 @@ class ChassisServer:
         try:
             await self._http.start(host, port)
         except OSError:
-            raise await asyncio.to_thread(PortTaken, port, "HTTP") from None
+            raise await asyncio.to_thread(PortTaken, port, "HTTP", host) from None
         self.http_port = self._http.port
 
     async def _report_health(self) -> None:
@@ -315,4 +315,4 @@ async def _bind(
             return server.add_secure_port(f"{host}:{port}", credentials)
         return server.add_insecure_port(f"{host}:{port}")
     except RuntimeError:  # what grpc raises when it cannot bind
-        raise await asyncio.to_thread(PortTaken, port, purpose) from None
+        raise await asyncio.to_thread(PortTaken, port, purpose, host) from None

@@ -240,6 +240,8 @@ class Reject:
 
     detail: str = ""
     attempt: int = 0
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """The numbers behind the refusal, by name."""
 
 
 FROM_LANE: Final = "from the bounded lane"

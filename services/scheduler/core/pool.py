@@ -12,7 +12,7 @@ from services.scheduler.core.preemptor import Preemptor
 from services.scheduler.core.replica import Replica
 from services.scheduler.core.reservation import Reservation
 from services.scheduler.core.scheduled_call import Gang, ScheduledCall
-from services.scheduler.core.state import CoreState
+from services.scheduler.core.state import CoreState, Why
 from services.scheduler.model import CallState, PolicySpec, PoolKey, ReplicaId, ResourceKind
 
 
@@ -91,6 +91,22 @@ class Pool:
         if job.call.gang and sum(r.slots for r in known) < job.call.gang_size:
             return False
         return any(r.could_hold(job) for r in known)
+
+    def too_large(self, job: ScheduledCall) -> Why:
+        """Return why `could_hold` is false for a call, in words and in numbers by name."""
+        known = [r for r in self.replicas.values() if r.slots > 0]
+        slots, size = sum(r.slots for r in known), job.call.gang_size
+        most, needed = max(r.nominal_tokens for r in known), job.whole_footprint
+        facts = {"tokens": str(needed), "largest_tokens": f"{most:.0f}"}
+        if needed > most:
+            return f"the call may take {needed} tokens, and the largest backend holds {most:.0f}", facts
+        facts |= {"gang_size": str(size), "slots": str(slots)}
+        if size > slots:
+            return f"{size} calls are to start together, and the backends run at most {slots} at once", facts
+        return (
+            f"{size} calls are to start together, and all backends, empty, have no room for their tokens",
+            facts,
+        )
 
     def retry_after(self, job: ScheduledCall) -> float:
         """Seconds after which a refused call may find room, from the recent dispatch rate."""

@@ -229,7 +229,7 @@ class SchedulerCore:
         elif pool.without_backend(now):
             self._state.reject(job, QueueOutcome.NO_BACKEND, now, self._state.settings.backend_grace)
         elif not pool.could_hold(job):
-            self._state.reject(job, QueueOutcome.REJECTED_TOO_LARGE, now)
+            self._state.reject_too_large(job, pool.too_large(job), now)
         elif job.call.gang and (disagreement := pool.queue_of(job).gangs.problem(job)):
             self._state.reject(job, QueueOutcome.REJECTED_INVALID, now, detail=disagreement)
         else:
@@ -480,8 +480,10 @@ class SchedulerCore:
 
     def _evict_too_large(self, jobs: list[ScheduledCall], pool: Pool, now: float) -> None:
         """End the calls that no replica could ever hold. All are judged first: gangs go as a whole."""
-        for job in [job for job in jobs if not pool.could_hold(job)]:
-            self._evict(job, pool, QueueOutcome.REJECTED_TOO_LARGE, now)
+        for job, why in [(job, pool.too_large(job)) for job in jobs if not pool.could_hold(job)]:
+            pool.remove(job, now)
+            self._forget(job)
+            self._state.reject_too_large(job, why, now)
 
     def _policy_changed(self, event: PolicyChanged, now: float) -> Iterable[Pool]:
         spec = PolicySpec(event.policy, dict(event.params))

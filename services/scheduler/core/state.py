@@ -1,5 +1,9 @@
 """What all parts of the core share: settings, accounts, history and the outbox."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
 from services.chassis.dispatch.scheduling import QueueOutcome, SchedulingClass
 from services.scheduler.core.accounts import ProgramBook
 from services.scheduler.core.admission import Admission
@@ -9,6 +13,10 @@ from services.scheduler.core.locks import LockBook
 from services.scheduler.core.policies import PolicyRegistry
 from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings, CostModel
+
+NO_FACTS: Final[Mapping[str, str]] = MappingProxyType({})
+Why = tuple[str, Mapping[str, str]]
+"""Why a call is refused: in words, and the numbers behind it by name."""
 
 
 class CoreState:
@@ -90,8 +98,14 @@ class CoreState:
         now: float,
         retry_after: float = 0.0,
         detail: str = "",
+        *,
+        facts: Mapping[str, str] = NO_FACTS,
     ) -> None:
         """Tell the gateway and watchers that a call leaves without (further) running."""
         call = job.call
-        self.outbox.append(Reject(call.id, call.gateway, outcome, retry_after, detail, call.attempt))
+        self.outbox.append(Reject(call.id, call.gateway, outcome, retry_after, detail, call.attempt, facts))
         self.emit(now, TimelineKind.REJECTED, job, outcome.value, job.wait(now))
+
+    def reject_too_large(self, job: ScheduledCall, why: Why, now: float) -> None:
+        """Tell that a call leaves which nothing could ever hold."""
+        self.reject(job, QueueOutcome.REJECTED_TOO_LARGE, now, detail=why[0], facts=why[1])

@@ -231,7 +231,11 @@ def instruction(decision: DispatchGrant | Preempt | Revoke | Reject) -> dispatch
             return dispatch_pb2.DispatchResponse(revoke=revoke)
         case Reject():
             reject = dispatch_pb2.Reject(
-                key=key, outcome=decision.outcome.value, message=decision.detail, attempt=attempt
+                key=key,
+                outcome=decision.outcome.value,
+                message=decision.detail,
+                attempt=attempt,
+                facts=decision.facts,
             )
             if decision.retry_after:
                 reject.retry_after.CopyFrom(duration(decision.retry_after))

@@ -78,7 +78,7 @@ class RemoteSandbox:
     def _note(self, level: SandboxLevel, problem: str) -> None:
         if (level, problem) != (self._level, self._problem):
             log = _log.warning if problem else _log.info
-            log("the sandbox is another than it was", level=level.value, problem=problem)
+            log("the sandbox is another than it was", isolation=level.value, problem=problem)
         self._level, self._problem = level, problem
 
     def _credential(self) -> tuple[tuple[str, str], ...]:

@@ -368,7 +368,10 @@ def test_errors_come_with_a_hint(fake: FakeKernel, run: Run) -> None:
 
     code, _, err = run("chat", "hi")
     assert code == 1
-    assert err == "aios: QUEUE_FULL: 128 calls wait\n  Too many calls wait: see `aios queue`.\n"
+    assert (
+        err
+        == "aios: QUEUE_FULL: 128 calls wait\n  Come back later, or see who fills the queue: `aios queue`.\n"
+    )
 
     fake.fail_next("GetNote", errors.NotFound("no note", reason="NOTE_NOT_FOUND", metadata={"note": "x"}))
     code, _, err = run("memory", "get", "x", "--json")
@@ -377,6 +380,7 @@ def test_errors_come_with_a_hint(fake: FakeKernel, run: Run) -> None:
         "message": "no note",
         "metadata": {"note": "x"},
         "violations": [],
+        "hint": "See which notes there are: `aios memory list`.",
     }
 
 
@@ -385,7 +389,18 @@ def test_commands_of_other_packages_are_added() -> None:
     point.__dict__["load"] = lambda: _hello
     app = cli.build([point])
 
-    assert [command.name for command in app.registered_commands if command.name] == ["hello"]
+    assert app.registered_commands[-1].name == "hello"
+
+
+def test_a_command_of_another_package_that_cannot_be_imported_says_why_when_it_is_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    app = cli.build([EntryPoint("hello", "tests_sdk_no_such_plugin:hello", cli.COMMANDS_GROUP)])
+
+    with pytest.raises(SystemExit) as ended:
+        app(["hello"])
+    assert ended.value.code == 1
+    assert "No module named 'tests_sdk_no_such_plugin'" in capsys.readouterr().err
 
 
 def _hello() -> None:

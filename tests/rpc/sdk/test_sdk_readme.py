@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 from aios.cli import main as cli
 from aios.sync.portal import Portal
 from aios.testing import FakeKernel
 
+TOP: Any = typer.main.get_command(cli.build(cli.plugins()))
 README = Path(__file__).parents[3] / "sdk" / "python" / "README.md"
 EXAMPLE = re.compile(
     r"(?:<!-- (?P<note>[^\n]*) -->\n)?```python\n(?P<code>.*?)```\n(?:\n```text\n(?P<output>.*?)```)?",
@@ -92,4 +94,20 @@ def test_the_commands_of_the_readme_exist() -> None:
     named = set(re.findall(r"^aios (\w+)", README.read_text(), re.MULTILINE))
 
     assert named
-    assert named <= cli._OWN
+    assert named <= set(TOP.commands)
+
+
+def names(command: Any) -> set[str]:
+    """Return the names of all commands below one, those of a group within it too."""
+    below: dict[str, Any] = getattr(command, "commands", {})
+    return {*below, *(name for inner in below.values() for name in names(inner))}
+
+
+def test_the_table_of_commands_is_the_tree_of_commands() -> None:
+    rows = re.findall(r"^\| `aios (\S+)` \| (.*?) \| (.*) \|$", README.read_text(), re.MULTILINE)
+
+    assert [name for name, *_ in rows] == sorted(TOP.commands)
+    for name, what, below in rows:
+        command = TOP.commands[name]
+        assert what == command.get_short_help_str(300)
+        assert set(re.findall(r"`([^`]+)`", below)) == names(command), name

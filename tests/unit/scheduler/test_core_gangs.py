@@ -279,3 +279,16 @@ def test_gangs_start_as_a_whole_and_every_call_ends(steps: list[tuple[str, int, 
 
     assert not [name for name in gang_of if d.core.call(name)], "no call is lost"
     assert len(d.order) == len(set(d.order)), "no call runs twice"
+
+
+def test_a_gang_that_is_too_large_is_told_how_many_can_start_together() -> None:
+    slots = desk(slots=2)
+    gather(slots, "a")
+    (refused,) = slots.rejects
+    assert "3 calls are to start together" in refused.detail
+    assert "at most 2 at once" in refused.detail
+    assert (refused.facts["gang_size"], refused.facts["slots"]) == ("3", "2")
+
+    tokens = desk(slots=3, tokens=400)
+    gather(tokens, "a", "b", "c")
+    assert "no room for their tokens" in tokens.rejects[0].detail

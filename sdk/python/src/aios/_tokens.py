@@ -85,8 +85,7 @@ class FileToken:
         try:
             return self._path.read_text(encoding="utf-8").strip()
         except OSError as error:
-            hint = "start the kernel with `aios up`, or set AIOS_TOKEN"
-            raise Unauthenticated(f"no token: cannot read {self._path} ({error.strerror}); {hint}") from error
+            raise Unauthenticated(f"no token: cannot read {self._path} ({error.strerror})") from error
 
 
 class KeyedToken:

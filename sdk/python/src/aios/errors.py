@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from aios.hints import hint_of
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -47,10 +49,18 @@ class AiosError(Exception):
         self.retry_after = retry_after
         self.violations = violations
         self.method = method
+        if self.hint:
+            self.add_note(self.hint)  # a traceback shows it below the message
+
+    @property
+    def hint(self) -> str:
+        """What to do about it, in one sentence or two; empty for a reason unknown to this SDK."""
+        return hint_of(self.reason, self.metadata)
 
     def __str__(self) -> str:
         text = f"{self.reason}: {self.message}" if self.message else self.reason
-        broken = "; ".join(f"{v.field}: {v.description}" for v in self.violations)
+        untold = (v for v in self.violations if v.description not in self.message)
+        broken = "; ".join(f"{v.field}: {v.description}" if v.field else v.description for v in untold)
         return f"{text} ({broken})" if broken else text
 
 

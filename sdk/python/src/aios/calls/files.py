@@ -467,15 +467,22 @@ class Files:
         return wire.usage(await self._transport.call(request, pb.GetUsageResponse, timeout=timeout))
 
     async def download(
-        self, path: str, target: Path, *, agent: str = "me", timeout: float | None = None
+        self,
+        path: str,
+        target: Path,
+        *,
+        version: int = 0,
+        agent: str = "me",
+        timeout: float | None = None,
     ) -> int:
-        """Copy a file to a local path and return its length in bytes.
+        """Copy a file, the newest or a given version, to a local path and return its length in bytes.
 
-        Raises what `read` raises, and OSError.
+        The local file is replaced once all has come. Raises what `read` raises, and OSError.
         """
         from aios.calls.upload import store  # noqa: PLC0415  # local files are rarely touched
 
-        return await store(self.stream(path, agent=agent, timeout=timeout), target)
+        pieces = self.stream(path, version=version, agent=agent, timeout=timeout)
+        return await store(pieces, target)
 
 
 def _grantee(name: str) -> str:

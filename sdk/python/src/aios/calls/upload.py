@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -55,14 +56,24 @@ async def _send(transport: Transport, name: str, stream: BinaryIO, size: int, ti
 
 
 async def store(parts: AsyncIterator[bytes], target: Path) -> int:
-    """Write pieces to a local file and return how many bytes they were."""
-    written = 0
-    stream = await asyncio.to_thread(target.open, "wb")
+    """Write pieces to a local file and return how many bytes they were.
+
+    A file that is there is replaced by the whole or stays: pieces are collected beside it. A device or a pipe
+    gets them as they come.
+    """
+    plain = await asyncio.to_thread(lambda: not target.exists() or target.is_file())
+    written, scratch = 0, target.with_name(f".{target.name}.{os.getpid()}") if plain else target
+    stream = await asyncio.to_thread(scratch.open, "wb")
     try:
         async for part in parts:
             written += await asyncio.to_thread(stream.write, part)
+        await asyncio.to_thread(stream.close)
+        if plain:
+            scratch.replace(target)
     finally:
         await asyncio.to_thread(stream.close)
+        if plain:
+            scratch.unlink(missing_ok=True)
     return written
 
 

@@ -8,24 +8,23 @@ from typing import Annotated, Final
 import typer
 
 from aios.cli import session
+from aios.cli.nouns import noun
 
 _MOST_PLACE: Final = 1 << 63
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 
-grants_app = typer.Typer(help="Let agents use one another's resources.", invoke_without_command=True)
+grants_app = noun("Let agents use one another's resources.")
 
 
-@grants_app.callback()
-def list_grants(context: typer.Context) -> None:
+@grants_app.command("list")
+def list_grants() -> None:
     """List grants."""
-    if context.invoked_subcommand is None:
-        found = session.call(lambda kernel: kernel.access.grants())
-        rows = [
-            (one.name, one.grantee, one.resource, " ".join(one.actions), one.expire_time or "-")
-            for one in found
-        ]
-        columns = ("grant", "grantee", "resource", "actions", "expires")
-        session.emit(found, lambda: session.table(columns, rows, "no grants"))
+    found = session.call(lambda kernel: kernel.access.grants())
+    rows = [
+        (one.name, one.grantee, one.resource, " ".join(one.actions), one.expire_time or "-") for one in found
+    ]
+    columns = ("grant", "grantee", "resource", "actions", "expires")
+    session.emit(found, lambda: session.table(columns, rows, "no grants"))
 
 
 @grants_app.command()

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aios.cli import session
+from aios.cli.nouns import noun
 
 if TYPE_CHECKING:
     from aios.kernel import Kernel
     from aios.types.agents import AgentInfo
     from aios.types.queue import Syscall
 
-app = typer.Typer(help="Register agents and steer them.", no_args_is_help=True)
+app = noun("Register agents and steer them.")
 
 Agent = Annotated[str, typer.Argument(help="Id of the agent; `me` is the caller.")]
 

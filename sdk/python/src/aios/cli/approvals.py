@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aios.cli import session, terminal
+from aios.cli.nouns import noun
 
 if TYPE_CHECKING:
     from aios.types.access import Approval, Person, PersonHandle
 
-approvals_app = typer.Typer(help="See and decide what waits for a person.", invoke_without_command=True)
-persons_app = typer.Typer(help="Make persons and administrators of the tenant.", invoke_without_command=True)
-rules_app = typer.Typer(help="Say how many people must approve.", invoke_without_command=True)
+approvals_app = noun("See and decide what waits for a person.")
+persons_app = noun("Make persons and administrators of the tenant.")
+rules_app = noun("Say how many people must approve.")
 approvals_app.add_typer(rules_app, name="rules")
 
 Name = Annotated[str, typer.Argument(help="Approval, such as approvals/51c0.")]
@@ -21,24 +22,23 @@ Tenant = Annotated[str, typer.Option(help="The person's tenant; another is for t
 _SHORT = 60
 
 
-@approvals_app.callback()
-def list_approvals(context: typer.Context) -> None:
+@approvals_app.command("list")
+def list_approvals() -> None:
     """List what waits for a person's decision."""
-    if context.invoked_subcommand is None:
-        found = session.call(lambda kernel: kernel.access.approvals())
-        rows = [
-            (
-                one.name,
-                one.agent,
-                one.action,
-                one.resource,
-                f"{sum(vote.approved for vote in one.votes)}/{one.required_deciders or 1}",
-                _beginning(one),
-            )
-            for one in found
-        ]
-        columns = ("approval", "agent", "action", "resource", "approved", "arguments")
-        session.emit(found, lambda: session.table(columns, rows, "nothing waits"))
+    found = session.call(lambda kernel: kernel.access.approvals())
+    rows = [
+        (
+            one.name,
+            one.agent,
+            one.action,
+            one.resource,
+            f"{sum(vote.approved for vote in one.votes)}/{one.required_deciders or 1}",
+            _beginning(one),
+        )
+        for one in found
+    ]
+    columns = ("approval", "agent", "action", "resource", "approved", "arguments")
+    session.emit(found, lambda: session.table(columns, rows, "nothing waits"))
 
 
 @approvals_app.command()
@@ -77,13 +77,12 @@ def reject(approval: Name, *, comment: Annotated[str, typer.Option(help="Why.")]
     _decide(_name(approval), comment, "", approve=False)
 
 
-@rules_app.callback()
-def list_rules(context: typer.Context) -> None:
+@rules_app.command("list")
+def list_rules() -> None:
     """List how many people must approve what."""
-    if context.invoked_subcommand is None:
-        found = session.call(lambda kernel: kernel.access.approval_rules())
-        rows = [(one.name, one.action or "any", one.resource or "any", one.deciders) for one in found]
-        session.emit(found, lambda: session.table(("rule", "action", "resource", "people"), rows, "no rules"))
+    found = session.call(lambda kernel: kernel.access.approval_rules())
+    rows = [(one.name, one.action or "any", one.resource or "any", one.deciders) for one in found]
+    session.emit(found, lambda: session.table(("rule", "action", "resource", "people"), rows, "no rules"))
 
 
 @rules_app.command()
@@ -108,12 +107,11 @@ def delete(rule: Annotated[str, typer.Argument(help="Id of the rule.")]) -> None
     session.emit({"deleted": rule}, lambda: session.say(f"deleted {rule}"))
 
 
-@persons_app.callback()
-def list_persons(context: typer.Context) -> None:
+@persons_app.command("list")
+def list_persons() -> None:
     """List the tenant's persons."""
-    if context.invoked_subcommand is None:
-        found = session.call(lambda kernel: kernel.access.persons())
-        session.emit(found, lambda: _people(found))
+    found = session.call(lambda kernel: kernel.access.persons())
+    session.emit(found, lambda: _people(found))
 
 
 @persons_app.command()

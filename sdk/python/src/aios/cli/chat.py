@@ -1,16 +1,55 @@
 """`aios chat`."""
 
+import asyncio
 import sys
-from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aios.cli import session
+from aios.cli import session, terminal
 
 if TYPE_CHECKING:
     from aios.kernel import Kernel
     from aios.types.llm import Answer, Message
+
+
+@dataclass(slots=True)
+class Conversation:
+    """What was said so far, and how answers are asked for."""
+
+    model: str
+    max_tokens: int
+    temperature: float
+    said: "list[Message]" = field(default_factory=list)
+
+    async def answer(self, kernel: "Kernel", text: str) -> None:
+        """Ask, and print the answer as it comes. What was not answered counts as not said."""
+        from aios.types.llm import Message  # noqa: PLC0415  # keeps `aios --help` quick
+
+        asked = [*self.said, Message("user", text)]
+        answer = await self._ask(kernel, asked)
+        self.said = [*asked, answer.message]
+
+    async def _ask(self, kernel: "Kernel", asked: "list[Message]") -> "Answer":
+        stream = kernel.llm.stream(
+            asked,
+            model=self.model,
+            max_tokens=self.max_tokens,
+            fit_max_tokens=self.max_tokens > 0,
+            temperature=self.temperature,
+        )
+        if session.options.get().as_json:
+            answer = await stream.answer()
+            session.emit(answer, lambda: None)
+            return answer
+        async with stream:
+            async for text in stream.texts():
+                session.say_lines(text, nl=False)
+            answer = await stream.answer()
+        session.say("")
+        return answer
 
 
 def chat(
@@ -25,46 +64,43 @@ def chat(
     temperature: Annotated[float, typer.Option(help="Randomness; 0 is greedy.")] = 0.0,
 ) -> None:
     """Talk to a model. With a message: one answer; without: a conversation."""
-
-    async def talk(kernel: "Kernel") -> None:
+    talk = Conversation(model, max_tokens, temperature)
+    if system:
         from aios.types.llm import Message  # noqa: PLC0415  # keeps `aios --help` quick
 
-        said: list[Message] = [Message("system", system)] if system else []
-        for text in [message] if message else _lines():
-            said.append(Message("user", text))
-            answer = await _answer(kernel, said, model, max_tokens, temperature)
-            said.append(answer.message)
-
-    session.call(talk)
-
-
-def _lines() -> Iterator[str]:
-    """Yield what a person types, or the whole of a piped input."""
-    if not sys.stdin.isatty():
-        yield sys.stdin.read().strip()
+        talk.said = [Message("system", system)]
+    if not message and sys.stdin.isatty():
+        _converse(talk)
         return
-    while True:
+    text = message or sys.stdin.read().strip()
+    if not text:
+        raise typer.BadParameter("the standard input is empty: say something", param_hint="message")
+    session.call(lambda kernel: talk.answer(kernel, text))
+
+
+def _converse(talk: Conversation) -> None:
+    """Take turns with a person: Ctrl-C ends an answer, or at the prompt the conversation, as Ctrl-D does.
+
+    Lines are read outside the event loop, where Ctrl-C reaches the prompt, and the terminal's editing works.
+    """
+    with session.handled(), asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        kernel = runner.run(stack.enter_async_context(session.connected()))
         try:
-            text = input("> ").strip()
-        except EOFError:
-            return
-        if text:
-            yield text
+            while (text := _line()) is not None:
+                try:
+                    if text:
+                        runner.run(talk.answer(kernel, text))
+                except KeyboardInterrupt:
+                    session.say(" [stopped]")
+        finally:
+            runner.run(stack.aclose())
 
 
-async def _answer(
-    kernel: "Kernel", said: "list[Message]", model: str, max_tokens: int, temperature: float
-) -> "Answer":
-    stream = kernel.llm.stream(
-        said, model=model, max_tokens=max_tokens, fit_max_tokens=max_tokens > 0, temperature=temperature
-    )
-    if session.options.get().as_json:
-        answer = await stream.answer()
-        session.emit(answer, lambda: None)
-        return answer
-    async with stream:
-        async for text in stream.texts():
-            session.say_lines(text, nl=False)
-        answer = await stream.answer()
-    session.say("")
-    return answer
+def _line() -> str | None:
+    """Read what a person types; None: the conversation is over."""
+    try:
+        return input("> ").strip()
+    except (EOFError, KeyboardInterrupt):
+        terminal.out("")
+        return None

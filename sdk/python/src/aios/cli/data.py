@@ -1,21 +1,15 @@
-"""`aios memory`, `aios files` and `aios tools`."""
+"""`aios memory` and `aios tools`."""
 
-import asyncio
 import json
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from aios.cli import session, terminal
+from aios.cli import session
+from aios.cli.nouns import noun
 
-if TYPE_CHECKING:
-    from aios.kernel import Kernel
-
-memory_app = typer.Typer(help="Read and write notes.", no_args_is_help=True)
-files_app = typer.Typer(help="Read and write files.", no_args_is_help=True)
-tools_app = typer.Typer(help="List and call tools.", no_args_is_help=True)
+memory_app = noun("Read and write notes.")
+tools_app = noun("List, call and make tools.")
 
 Agent = Annotated[str, typer.Option(help="Whose; by default the caller's.")]
 
@@ -70,104 +64,6 @@ def memory_usage(agent: Agent = "me") -> None:
     session.emit(used, lambda: session.say(text))
 
 
-@files_app.command("list")
-def list_files(
-    path: Annotated[str, typer.Argument(help="The directory.")] = "",
-    *,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="What lies below too.")] = False,
-    agent: Agent = "me",
-) -> None:
-    """List a directory."""
-    found = session.call(lambda kernel: kernel.files.list(path, recursive=recursive, agent=agent))
-    rows = [
-        (file.path + ("/" if file.kind == "directory" else ""), file.size_bytes, file.version)
-        for file in found
-    ]
-    session.emit(found, lambda: session.table(("path", "bytes", "version"), rows, "no files"))
-
-
-@files_app.command("read")
-def read_file(
-    path: str,
-    version: Annotated[int, typer.Option(help="Which version; default: the newest.")] = 0,
-    agent: Agent = "me",
-) -> None:
-    """Print a file."""
-    data = session.call(lambda kernel: kernel.files.read(path, version=version, agent=agent))
-    if session.options.get().as_json:
-        session.emit({"path": path, "content": data}, lambda: None)
-    else:
-        terminal.out_bytes(data)
-
-
-@files_app.command("write")
-def write_file(
-    path: str,
-    content: Annotated[str, typer.Argument(help="The text; `-` reads the standard input.")] = "-",
-    source: Annotated[Path | None, typer.Option("--from", help="A local file to copy instead.")] = None,
-    agent: Agent = "me",
-) -> None:
-    """Write a file."""
-
-    async def work(kernel: "Kernel") -> Any:
-        if source is not None:
-            return await kernel.files.upload(path, source, agent=agent)
-        data = await asyncio.to_thread(sys.stdin.buffer.read) if content == "-" else content.encode()
-        return await kernel.files.write(path, data, agent=agent)
-
-    file = session.call(work)
-    session.emit(file, lambda: session.say(f"{file.name} version {file.version}, {file.size_bytes} bytes"))
-
-
-@files_app.command("delete")
-def delete_file(
-    path: str,
-    *,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="With all it holds.")] = False,
-    agent: Agent = "me",
-) -> None:
-    """Move a file or directory to the trash."""
-    count = session.call(lambda kernel: kernel.files.delete(path, recursive=recursive, agent=agent))
-    session.emit({"deleted": count}, lambda: session.say(f"{count} deleted"))
-
-
-@files_app.command("versions")
-def file_versions(path: str, agent: Agent = "me") -> None:
-    """List the versions of a file."""
-    found = session.call(lambda kernel: kernel.files.versions(path, agent=agent))
-    rows = [(one.version, one.size_bytes, one.create_time, one.writer, one.comment or "-") for one in found]
-    session.emit(found, lambda: session.table(("version", "bytes", "time", "writer", "comment"), rows))
-
-
-@files_app.command("diff")
-def diff_file(
-    path: str,
-    from_version: Annotated[int, typer.Option("--from", help="The older version.")] = 0,
-    to_version: Annotated[int, typer.Option("--to", help="The newer version.")] = 0,
-    agent: Agent = "me",
-) -> None:
-    """Compare two versions of a file; by default the last two."""
-    found = session.call(
-        lambda kernel: kernel.files.diff(path, from_version=from_version, to_version=to_version, agent=agent)
-    )
-    session.emit(found, lambda: session.say_lines(found.unified_diff or "no difference"))
-
-
-@files_app.command("rollback")
-def rollback_file(path: str, version: int, agent: Agent = "me") -> None:
-    """Write an old version again as the newest."""
-    file = session.call(lambda kernel: kernel.files.rollback(path, version=version, agent=agent))
-    session.emit(file, lambda: session.say(f"{file.name} version {file.version}"))
-
-
-@files_app.command("search")
-def search_files(query: str, limit: int = 10, agent: Agent = "me") -> None:
-    """Find files by words and meaning."""
-    hits = session.call(lambda kernel: kernel.files.search(query, limit=limit, agent=agent))
-    rows = [(f"{hit.score:.2f}", hit.file.path, " ".join(hit.snippet.split())[:60]) for hit in hits]
-    session.emit(hits, lambda: session.table(("score", "path", "passage"), rows, "no files found"))
-
-
 @tools_app.command("list")
 def list_tools() -> None:
     """List tools."""
@@ -206,9 +102,6 @@ def call_tool(
     wait: Annotated[bool, typer.Option("--wait", help="Wait for an approval if one is needed.")] = False,
 ) -> None:
     """Call a tool and print its result."""
-    try:
-        given = json.loads(arguments)
-    except ValueError as error:
-        raise typer.BadParameter(f"the arguments are no JSON: {error}") from error
+    given = session.json_object(arguments, "the arguments")
     result = session.call(lambda kernel: kernel.tools.call(tool, given, wait_for_approval=wait))
     session.emit(result, lambda: session.say(str(result)))

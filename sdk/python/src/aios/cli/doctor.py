@@ -79,7 +79,7 @@ async def _sandbox(kernel: "Kernel", *, here: bool) -> Check:
     try:
         found = {tool.name: tool.available for tool in await kernel.tools.list()}
     except AiosError as error:
-        return Check("sandbox", ok=False, detail=str(error), hint=session.hint_for(error))
+        return Check("sandbox", ok=False, detail=str(error), hint=error.hint)
     return sandbox_check(found, bubblewrap=not here or shutil.which("bwrap") is not None)
 
 
@@ -128,7 +128,7 @@ async def _check(name: str, work: Callable[[], Awaitable[str]]) -> Check:
     try:
         return Check(name, ok=True, detail=await work())
     except AiosError as error:
-        return Check(name, ok=False, detail=str(error), hint=session.hint_for(error))
+        return Check(name, ok=False, detail=str(error), hint=error.hint)
 
 
 async def _reach(kernel: "Kernel", address: str) -> str:

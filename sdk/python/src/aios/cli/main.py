@@ -1,9 +1,10 @@
 """The entry point of the `aios` command."""
 
 import sys
-from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
-from typing import Annotated
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Annotated, Final
 
 import typer
 
@@ -12,10 +13,13 @@ from aios.cli import (
     agents,
     approvals,
     chat,
+    contexts,
     data,
     doctor,
     env,
+    files,
     mcp,
+    models,
     queue,
     quotas,
     run,
@@ -27,7 +31,7 @@ from aios.cli import (
 )
 
 COMMANDS_GROUP = "aios.commands"
-"""Entry points whose callables become commands; the kernel's own package adds `up` and `demo`."""
+"""Entry points whose callables become commands; the kernel's own package adds `up`, `demo` and others."""
 
 JSON_FLAG = "--json"
 
@@ -41,32 +45,37 @@ def build(plugins: Sequence[EntryPoint] = ()) -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
-    app.add_typer(agents.app, name="agents")
-    app.command()(agents.ps)
-    app.command()(agents.kill)
-    app.command()(chat.chat)
-    app.command()(env.env)
-    app.command()(run.run)
-    app.command()(queue.queue)
-    app.command()(queue.why)
-    app.command()(queue.cancel)
-    app.command()(trace.trace)
-    app.add_typer(queue.policy_app, name="policy")
-    app.add_typer(data.memory_app, name="memory")
-    app.add_typer(data.files_app, name="files")
-    app.add_typer(web.tools_app, name="tools")
-    app.add_typer(mcp.mcp_app, name="mcp")
-    app.add_typer(secrets.secrets_app, name="secrets")
-    app.add_typer(approvals.approvals_app, name="approvals")
-    app.add_typer(approvals.persons_app, name="persons")
-    app.add_typer(access.grants_app, name="grants")
-    app.command()(access.audit)
-    app.command()(quotas.usage)
-    app.command()(agents.purge)
-    app.command()(doctor.doctor)
+    for name, group in _GROUPS.items():
+        app.add_typer(group, name=name)
+    for name, command in _COMMANDS.items():
+        app.command(name)(command)
     for plugin in plugins:
-        app.command(plugin.name)(plugin.load())
+        app.command(plugin.name)(_loaded(plugin))
     return app
+
+
+def _loaded(plugin: EntryPoint) -> Callable[..., None]:
+    """Load a command of another package; one that cannot be loaded says why when it is run, not before."""
+    try:
+        loaded: Callable[..., None] = plugin.load()
+    except Exception as error:  # noqa: BLE001  # whatever another package does at its import
+        problem = error
+    else:
+        return loaded
+
+    def broken() -> None:
+        terminal.err(f"aios {plugin.name}: importing {plugin.value} failed:")
+        terminal.err("".join(traceback.format_exception(problem)).rstrip("\n"))
+        raise typer.Exit(1)
+
+    broken.__doc__ = f"Cannot be loaded: {type(problem).__name__}."
+    return broken
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001  # as typer calls it
+    if asked:
+        terminal.out(f"aios {version('aios')}")
+        raise typer.Exit
 
 
 def _options(
@@ -91,6 +100,9 @@ def _options(
     as_json: Annotated[
         bool, typer.Option(JSON_FLAG, help="Print JSON; may stand anywhere in the line.")
     ] = False,  # a flag
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     session.options.set(session.Options(endpoint, token, agent_key, as_json, person_key))
 
@@ -99,7 +111,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line in `argv`, by default the program's own."""
     sys.excepthook = terminal.excepthook
     words = hoist(list(sys.argv[1:] if argv is None else argv))
-    build(_plugins(words))(words, prog_name="aios")
+    own = any(word in _GROUPS or word in _COMMANDS for word in words)
+    build(() if own and not _named(words) else _named(words) or plugins())(words, prog_name="aios")
 
 
 def hoist(words: list[str]) -> list[str]:
@@ -110,38 +123,44 @@ def hoist(words: list[str]) -> list[str]:
     return [JSON_FLAG, *(word for word in words[:end] if word != JSON_FLAG), *words[end:]]
 
 
-def _plugins(words: Sequence[str]) -> list[EntryPoint]:
-    """Return the other packages' commands that this run needs: all for the help, else the one named."""
-    found = sorted(entry_points(group=COMMANDS_GROUP), key=lambda point: point.name)
-    named = [point for point in found if point.name in words]
-    own = any(word in _OWN for word in words)
-    return named or ([] if own else found)
+def plugins() -> list[EntryPoint]:
+    """Return the commands that other packages add."""
+    return sorted(entry_points(group=COMMANDS_GROUP), key=lambda point: point.name)
 
 
-_OWN = frozenset(
-    {
-        "agents",
-        "approvals",
-        "audit",
-        "cancel",
-        "chat",
-        "doctor",
-        "env",
-        "files",
-        "grants",
-        "kill",
-        "mcp",
-        "memory",
-        "persons",
-        "policy",
-        "ps",
-        "purge",
-        "queue",
-        "run",
-        "secrets",
-        "tools",
-        "trace",
-        "usage",
-        "why",
-    }
-)
+def _named(words: Sequence[str]) -> list[EntryPoint]:
+    """Return those that a line names: they alone are loaded for it."""
+    return [point for point in plugins() if point.name in words]
+
+
+_GROUPS: Final[Mapping[str, typer.Typer]] = {
+    "agents": agents.app,
+    "approvals": approvals.approvals_app,
+    "contexts": contexts.contexts_app,
+    "files": files.files_app,
+    "grants": access.grants_app,
+    "mcp": mcp.mcp_app,
+    "memory": data.memory_app,
+    "persons": approvals.persons_app,
+    "policy": queue.policy_app,
+    "records": contexts.records_app,
+    "secrets": secrets.secrets_app,
+    "tools": web.tools_app,
+}
+
+_COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
+    "ps": agents.ps,
+    "kill": agents.kill,
+    "chat": chat.chat,
+    "env": env.env,
+    "run": run.run,
+    "models": models.models,
+    "queue": queue.queue,
+    "why": queue.why,
+    "cancel": queue.cancel,
+    "trace": trace.trace,
+    "audit": access.audit,
+    "usage": quotas.usage,
+    "purge": agents.purge,
+    "doctor": doctor.doctor,
+}

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aios.cli import session
+from aios.cli.nouns import noun
 from aios.types.mcp import McpOAuth
 from aios.types.tools import ToolEffect
 
 if TYPE_CHECKING:
     from aios.types.mcp import McpReview, McpServerInfo, McpToolChange
 
-mcp_app = typer.Typer(
-    help="Connect MCP servers, whose tools agents then call. For the kernel as an MCP server see `aios env`.",
-    no_args_is_help=True,
+mcp_app = noun(
+    "Connect MCP servers, whose tools agents then call. For the kernel as an MCP server see `aios env`."
 )
 
 Name = Annotated[str, typer.Argument(help="Id of the server, such as browser; without dots.")]

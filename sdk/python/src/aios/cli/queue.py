@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from aios.cli import session
+from aios.cli.nouns import noun
 
 if TYPE_CHECKING:
     from aios.kernel import Kernel
     from aios.types.agents import SchedulingClass
     from aios.types.queue import ClassPolicy, Explanation, Policies, QueueState, Syscall
 
-policy_app = typer.Typer(help="Show and choose scheduling policies.", invoke_without_command=True)
+policy_app = noun("Show and choose scheduling policies.")
 
 Lane = Annotated[Literal["inference", "tool"], typer.Option(help="Lane: inference or tool.")]
 Call = Annotated[str, typer.Argument(help="Id or name of the call, as `aios queue` shows it.")]
@@ -124,12 +125,11 @@ def cancel(call: Call) -> None:
     session.emit({"cancelled": done}, lambda: session.say("cancelled" if done else "it had ended already"))
 
 
-@policy_app.callback()
-def show_policies(context: typer.Context, lane: Lane = "inference") -> None:
+@policy_app.command("list")
+def show_policies(lane: Lane = "inference") -> None:
     """Show which policy is in charge of each class."""
-    if context.invoked_subcommand is None:
-        found = session.call(lambda kernel: kernel.queue.policies(lane=lane))
-        session.emit(found, lambda: _policies(found))
+    found = session.call(lambda kernel: kernel.queue.policies(lane=lane))
+    session.emit(found, lambda: _policies(found))
 
 
 @policy_app.command("set")

@@ -2,12 +2,14 @@
 
 import importlib
 import sys
+import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aios.cli import session
+from aios.cli import session, terminal
 
 if TYPE_CHECKING:
     from aios.agent import Agent, AgentResult, Step
@@ -58,13 +60,38 @@ def load(target: str) -> "type[Agent]":
         raise typer.BadParameter("say `module:Class`, such as examples.researcher:Researcher")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    module = _import(module_name)
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise typer.BadParameter(f"cannot load {target}: {error}") from error
+        found = getattr(module, class_name)
+    except AttributeError:
+        raise typer.BadParameter(f"{module_name} has no {class_name}") from None
     if not (isinstance(found, type) and issubclass(found, Agent)):
         raise typer.BadParameter(f"{target} is not a subclass of aios.Agent")
     return found
+
+
+def _import(name: str) -> ModuleType:
+    """Import a module of the user's. Ends the program with the module's own error, where it has one."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{name}.".startswith(f"{error.name}."):
+            raise typer.BadParameter(
+                f"there is no module {error.name} in {Path.cwd()} or installed"
+            ) from None
+        problem: BaseException = error
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a module does while it is imported
+        problem = error
+    trace = problem.__traceback__
+    while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    terminal.err(f"aios run: importing {name} failed:")
+    terminal.err("".join(traceback.format_exception(type(problem), problem, trace)).rstrip("\n"))
+    raise typer.Exit(2)
+
+
+def _is_machinery(file: str) -> bool:
+    return file.startswith("<frozen importlib") or file in {__file__, importlib.__file__}
 
 
 def _show(step: "Step") -> None:

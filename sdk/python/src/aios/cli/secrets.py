@@ -6,13 +6,12 @@ from typing import Annotated, Final
 import typer
 
 from aios.cli import session
+from aios.cli.nouns import noun
 
 _MOST: Final = 8_192
 """Bytes of the longest value."""
 
-secrets_app = typer.Typer(
-    help="Keep values that tools send and nobody reads. For administrators.", no_args_is_help=True
-)
+secrets_app = noun("Keep values that tools send and nobody reads. For administrators.")
 
 Name = Annotated[str, typer.Argument(help="Id of the secret, such as github.")]
 

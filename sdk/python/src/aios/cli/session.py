@@ -7,7 +7,8 @@ import asyncio
 import dataclasses
 import json
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -24,6 +25,9 @@ T = TypeVar("T")
 
 RETRY_WINDOW = 5.0
 """How long a command waits for a kernel that does not answer. Unit: seconds."""
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
 
 _WHOLE = 100_000
 """Width of what is no terminal: more characters than any row has."""
@@ -48,24 +52,41 @@ options: ContextVar[Options] = ContextVar("options", default=Options())  # noqa:
 
 def call(work: Callable[["Kernel"], Awaitable[T]]) -> T:
     """Connect, do `work` and return what it returns; an error ends the program with a readable text."""
+    with handled():
+        return asyncio.run(_connected(work))
+
+
+@contextmanager
+def handled() -> Iterator[None]:
+    """Turn an error of the kernel, of a local file, and Ctrl-C into a readable end of the program."""
     from aios.errors import AiosError  # noqa: PLC0415  # keeps `aios --help` quick
 
     try:
-        return asyncio.run(_connected(work))
+        yield
     except AiosError as error:
         fail(error)
+    except OSError as error:
+        if error.filename is None:  # a pipe whose reader left, which the program's frame knows how to end
+            raise
+        warn(f"aios: {error.filename}: {error.strerror}")
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
-async def _connected(work: Callable[["Kernel"], Awaitable[T]]) -> T:
+def connected() -> AbstractAsyncContextManager["Kernel"]:
+    """Return the connection to the kernel that the options name, as their caller; to be entered."""
     from aios._retry import RetryPolicy  # noqa: PLC0415  # keeps `aios --help` quick
     from aios.kernel import connect  # noqa: PLC0415  # same
 
     said = options.get()
     policy = RetryPolicy(window=RETRY_WINDOW)
     keys = {"agent_key": said.agent_key, "person_key": said.person_key}
-    async with connect(said.endpoint, said.token, **keys, retry=policy) as kernel:
+    return connect(said.endpoint, said.token, **keys, retry=policy)
+
+
+async def _connected(work: Callable[["Kernel"], Awaitable[T]]) -> T:
+    async with connected() as kernel:
         return await work(kernel)
 
 
@@ -77,41 +98,14 @@ def fail(error: "AiosError") -> NoReturn:
             "message": error.message,
             "metadata": error.metadata,
             "violations": [dataclasses.asdict(violation) for violation in error.violations],
+            "hint": error.hint,
         }
         terminal.out_json(json.dumps(told), to_err=True)
     else:
         warn(f"aios: {error}")
-        if hint := hint_for(error):
-            warn(f"  {hint}")
+        if error.hint:
+            warn(f"  {error.hint}")
     raise typer.Exit(1)
-
-
-def hint_for(error: "AiosError") -> str:
-    """Return what a person may do about an error, or an empty text."""
-    from aios import errors  # noqa: PLC0415  # keeps `aios --help` quick
-
-    hints: Sequence[tuple[type[errors.AiosError], str]] = (
-        (errors.NoBackend, "No model is being served: see `aios doctor`."),
-        (
-            errors.Unavailable,
-            "Is the kernel up? Start it with `aios up`, or say where it is: AIOS_ENDPOINT, AIOS_CA_FILE.",
-        ),
-        (errors.CredentialExpired, "Get a new token, or use an agent key: AIOS_AGENT_KEY."),
-        (
-            errors.Unauthenticated,
-            "Set AIOS_TOKEN or AIOS_AGENT_KEY; a local kernel leaves its token in AIOS_DATA_DIR.",
-        ),
-        (
-            errors.AgentInactive,
-            "A suspended agent goes on after `aios agents resume`; a killed one has ended: take another id.",
-        ),
-        (errors.PermissionDenied, "Ask the owner for a grant, or act as another agent with --agent-key."),
-        (errors.QueueFull, "Too many calls wait: see `aios queue`."),
-        (errors.WaitExpired, "The queue is long: see `aios queue` and `aios why CALL`."),
-        (errors.ApprovalRequired, "A person must approve this: see `aios approvals`."),
-        (errors.InternalError, "Look for the error id in the kernel's log."),
-    )
-    return next((hint for kind, hint in hints if isinstance(error, kind)), "")
 
 
 def emit(value: Any, lines: Callable[[], None]) -> None:
@@ -135,6 +129,17 @@ def say_lines(text: str, *, nl: bool = True) -> None:
 def warn(text: str) -> None:
     """Print a text, as one line, to the standard error."""
     terminal.err(terminal.line(text))
+
+
+def json_object(text: str, what: str) -> dict[str, Any]:
+    """Read a JSON object that was given on the line. Raises typer.BadParameter, which says `what` it is."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{what} are no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"{what} are no JSON object: say {{...}}")
+    return found
 
 
 def plain(value: Any) -> Any:

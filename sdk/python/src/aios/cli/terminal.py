@@ -5,6 +5,7 @@ nobody sees: escape sequences that move the cursor, set the title or clear the s
 direction of writing, characters without width. Whatever passes here has them written out as their codes.
 """
 
+import os
 import sys
 import traceback
 import unicodedata
@@ -58,6 +59,16 @@ class _Codes(dict[int, int | str]):
 _IN_LINES: Final = _Codes({"\n": "\n", "\t": "\t"})
 _IN_A_LINE: Final = _Codes({"\n": "\\n", "\t": " "})
 _IN_JSON: Final = _Codes({"\n": "\n", "\t": "\t", "\r": "\r"}, in_json=True)
+
+
+def is_terminal() -> bool:
+    """Whether a person reads the output."""
+    return sys.stdout.isatty()
+
+
+def is_coloured() -> bool:
+    """Whether colours may be used: on a terminal that has them, unless NO_COLOR says no."""
+    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def lines(text: str) -> str:

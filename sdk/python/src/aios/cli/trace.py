@@ -11,7 +11,6 @@ from aios.cli import session, terminal
 if TYPE_CHECKING:
     from aios.cli.timeline import Timeline
 
-INTERRUPTED = 130
 NARROWEST = 20
 BESIDE_THE_CHART = 56
 """Columns that the sums beside a chart need, about."""
@@ -42,7 +41,7 @@ def trace(
     try:
         session.call(lambda kernel: recording.follow(kernel, agent=agent, duration=duration))
     except typer.Exit as ended:
-        if ended.exit_code != INTERRUPTED:
+        if ended.exit_code != session.INTERRUPTED:
             raise
     timeline = recording.timeline()
     out.write_text(json.dumps(lines.chrome_trace(timeline)), encoding="utf-8")

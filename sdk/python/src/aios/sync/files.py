@@ -400,9 +400,13 @@ class SyncFiles:
         """Return how much storage the agent uses and may use."""
         return self._portal.run(self._inner.usage(agent=agent, timeout=timeout))
 
-    def download(self, path: str, target: Path, *, agent: str = "me", timeout: float | None = None) -> int:
-        """Copy a file to a local path and return its length in bytes.
+    def download(
+        self, path: str, target: Path, *, version: int = 0, agent: str = "me", timeout: float | None = None
+    ) -> int:
+        """Copy a file, the newest or a given version, to a local path and return its length in bytes.
 
-        Raises what `read` raises, and OSError.
+        The local file is replaced once all has come. Raises what `read` raises, and OSError.
         """
-        return self._portal.run(self._inner.download(path, target, agent=agent, timeout=timeout))
+        return self._portal.run(
+            self._inner.download(path, target, version=version, agent=agent, timeout=timeout)
+        )

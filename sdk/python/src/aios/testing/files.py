@@ -141,6 +141,17 @@ class FakeFiles:
             self._trash[one] = self.versions.pop(one)
         return pb.DeleteFileResponse(deleted_count=len(going))
 
+    async def list_trash(self, request: pb.ListTrashRequest, caller: Caller) -> pb.ListTrashResponse:
+        """ListTrash, in one page."""
+        parent = caller.resolve(request.parent)
+        found = []
+        for name in reversed(self._trash):
+            if name.startswith(f"{parent}/files/"):
+                data, version = self._trash[name][-1]
+                found.append(res.File(name=name, kind=res.FILE_KIND_FILE, size_bytes=len(data)))
+                found[-1].version = version.version
+        return pb.ListTrashResponse(files=found)
+
     async def restore_file(self, request: pb.RestoreFileRequest, caller: Caller) -> pb.RestoreFileResponse:
         """RestoreFile, files only."""
         name = caller.resolve(request.name, write=True)

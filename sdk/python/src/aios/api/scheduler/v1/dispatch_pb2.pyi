@@ -259,15 +259,24 @@ class Revoke(_message.Message):
     def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., number: _Optional[int] = ..., outcome: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Reject(_message.Message):
-    __slots__ = ("key", "outcome", "message", "retry_after", "attempt")
+    __slots__ = ("key", "outcome", "message", "retry_after", "attempt", "facts")
+    class FactsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     KEY_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
     outcome: str
     message: str
     retry_after: _duration_pb2.Duration
     attempt: int
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., outcome: _Optional[str] = ..., message: _Optional[str] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...
+    facts: _containers.ScalarMap[str, str]
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., outcome: _Optional[str] = ..., message: _Optional[str] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., attempt: _Optional[int] = ..., facts: _Optional[_Mapping[str, str]] = ...) -> None: ...
