@@ -11,6 +11,7 @@ import aiohttp
 import orjson
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.inference.backends.watchdog import Patience, Watchdog
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
@@ -132,24 +133,22 @@ async def follow(
     open_stream: Callable[[], Awaitable[aiohttp.ClientResponse]],
     reader: Reader[E_co],
     parse_answer: Callable[[int, bytes], Any],
-    token_seconds: float,
+    patience: Patience,
     let_go: Callable[[aiohttp.ClientResponse], None],
 ) -> AsyncGenerator[E_co, None]:
     """Follow a stream to its end; closing this closes the socket at once.
 
     `let_go` is given the answer of a stream that has come to its end.
-    `parse_answer` raises what an answer that is no stream tells of. `token_seconds`: time without an event
-    after which the stream fails; keep-alive comments do not count. Raises BackendError.
+    `parse_answer` raises what an answer that is no stream tells of. Raises BackendError.
     """
     with failures():
-        async with asyncio.timeout(token_seconds):
+        async with asyncio.timeout(patience.tokens):
             response = await open_stream()
+        watchdog = Watchdog(response.content, patience)
         whole = False
         try:
-            clock = asyncio.get_running_loop().time
-            deadline = clock() + token_seconds
             if response.status != _OK or response.content_type in _WHOLE:
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout(patience.tokens):
                     body = await body_of(response)
                 if response.status != _OK:
                     await read_aside(len(body), lambda: parse_answer(response.status, body))
@@ -158,20 +157,21 @@ async def follow(
                 return
             begun = False
             while not reader.ended:
-                async with asyncio.timeout_at(deadline):
-                    data = await response.content.read(PIECE_BYTES)
-                    if len(data) == PIECE_BYTES:  # there may be more already: others have their turn
-                        await asyncio.sleep(0)
-                for event in await _completed(reader, data):
+                data = await watchdog.read(PIECE_BYTES)
+                if len(data) == PIECE_BYTES:  # there may be more already: others have their turn
+                    await asyncio.sleep(0)
+                events = await _completed(reader, data)
+                for event in events:
                     begun = True
                     yield event
-                    deadline = clock() + token_seconds
+                    watchdog.told()
                 if not data and not reader.finished:
                     raise _broke_off(response.content_type, begun=begun)
                 if not data:
                     break
             whole = True
         finally:
+            watchdog.close()
             if whole:
                 let_go(response)
             else:

@@ -12,6 +12,7 @@ from gateway.inference.backends.openai import wire as openai
 from gateway.inference.backends.reading import MOST_OBJECTS, MOST_SILENT, objects
 from gateway.inference.backends.tgi import wire as tgi
 from gateway.inference.backends.transport import LONG_BYTES, PIECE_BYTES, follow, read_aside
+from gateway.inference.backends.watchdog import Patience
 from gateway.inference.errors import BackendBroken
 
 SAID = b'data: {"choices":[{"delta":{"content":"hi"}}]}\n\n'
@@ -67,7 +68,8 @@ async def followed(response: Response, reader: Any) -> tuple[list[Any], int]:
 
     other = asyncio.create_task(bystander())
     try:
-        return [each async for each in follow(opened, reader, lambda *_: None, 10.0, lambda _: None)], turns
+        events = follow(opened, reader, lambda *_: None, Patience(10.0, 10.0), lambda _: None)
+        return [each async for each in events], turns
     finally:
         other.cancel()
 

@@ -20,6 +20,7 @@ from gateway.inference.backends.transport import (
     page,
     read_aside,
 )
+from gateway.inference.backends.watchdog import Patience
 
 
 class OpenAiClient:
@@ -39,8 +40,7 @@ class OpenAiClient:
     ) -> None:
         self._base = base_url
         self._connections = Connections({"Authorization": f"Bearer {api_key}"} if api_key else None)
-        self._silence = silence_timeout
-        self._token_timeout = token_timeout
+        self._patience = Patience(silence_timeout, token_timeout)
 
     async def get(self, path: str) -> Any:
         """Ask a question. Raises BackendError."""
@@ -71,7 +71,7 @@ class OpenAiClient:
             partial(self._open, path, body),
             EventReader(),
             parse_answer,
-            self._token_timeout,
+            self._patience,
             self._connections.let_go,
         )
 
@@ -80,7 +80,7 @@ class OpenAiClient:
         await self._connections.close()
 
     async def _open(self, path: str, body: Mapping[str, Any]) -> aiohttp.ClientResponse:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._silence)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
         return await self._connections.post(f"{self._base}{path}", body, timeout)
 
 

@@ -46,6 +46,7 @@ from gateway.inference.backends.transport import (
     page,
     read_aside,
 )
+from gateway.inference.backends.watchdog import Patience
 
 __all__ = [
     "AiosOptions",
@@ -125,7 +126,8 @@ class PooledAsyncClient:
         def open_stream() -> Awaitable[aiohttp.ClientResponse]:
             return self._open_stream(request_body(prompt, options, aios))
 
-        return follow(open_stream, EventReader(), parse_answer, limit, self._connections.let_go)
+        patience = Patience(self._silence, limit)
+        return follow(open_stream, EventReader(), parse_answer, patience, self._connections.let_go)
 
     async def info(self) -> BackendInfo:
         """Ask what the backend is and can. Raises BackendError."""
@@ -198,5 +200,5 @@ class PooledAsyncClient:
         return self._connections.posted(f"{self.base_url}{path}", body, timeout)
 
     async def _open_stream(self, body: Mapping[str, Any]) -> aiohttp.ClientResponse:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._silence)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
         return await self._connections.post(f"{self.base_url}/generate_stream", body, timeout)
