@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import cedarpy
 
 from services.access.core import policy_text
-from services.access.core.actions import is_kept, schema_of_actions
+from services.access.core.actions import is_kept, is_kept_by_all, schema_of_actions
 from services.access.core.decision_input import (
     PRINCIPAL_TYPES,
     RESOURCE_TYPES,
@@ -259,9 +259,11 @@ class PolicyJudge:
 
 
 def in_force(check: Check, policies: tuple[Policy, ...], *, by_text: bool = False) -> tuple[Policy, ...]:
-    """Return which of a tenant's policies decide a check: none what an administrator always keeps."""
-    kept = not by_text and check.principal.kind is Kind.ADMIN and is_kept(check.action, check.resource)
-    return () if kept else policies
+    """Return which of a tenant's policies decide a check: none what is kept whatever they say."""
+    who = check.principal
+    kept = who.kind is Kind.ADMIN and is_kept(check.action, check.resource)
+    kept = kept or is_kept_by_all(check.action, check.resource, who.agent)
+    return () if kept and not by_text else policies
 
 
 def decision_of(check: Check, given: DecisionInput, found: Evaluation) -> Decision:

@@ -39,6 +39,9 @@ _SERVICE: Final = frozenset({Scope.SERVICE})
 PRIVILEGE: Final = "agent.privilege"
 """Needed for hints above an agent's caps and to raise the caps."""
 
+REVIEW: Final = "access.review"
+"""Needed to be told what somebody may do. Everybody keeps it on itself."""
+
 ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "access.append_audit": _SERVICE,
     "access.approval": _SERVICE,
@@ -52,6 +55,7 @@ ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "access.manage": _ADMIN,
     "access.purge": _SERVICE,
     "access.read": _COMMON | _PERSON,
+    REVIEW: _SELF | _PERSON | {Scope.TREE},
     "access.revoke": _SELF | {Scope.TREE},
     "agent.clear_untrusted": _SHAREABLE_ADMIN | _PERSON,
     "agent.control": _STEER | _PERSON,
@@ -121,6 +125,14 @@ def is_kept(action: str, resource: str) -> bool:
     could not be taken back. A check when a policy is put would not do: its condition may come true later.
     """
     return action in KEPT or (action, resource.partition("/")[0]) in _REPAIRED
+
+
+def is_kept_by_all(action: str, resource: str, principal: str) -> bool:
+    """Tell whether a principal does this on itself whatever the tenant's policies say: to ask what it may do.
+
+    The answer tells it nothing that trying would not, and whoever is refused can learn why.
+    """
+    return action == REVIEW and resource in ("", f"agents/{principal}", f"persons/{principal}")
 
 
 def schema_of_actions(principals: str, resources: str) -> str:

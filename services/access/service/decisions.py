@@ -53,6 +53,20 @@ class DecisionService:
     async def batch(self, checks: Sequence[Check]) -> list[Decision]:
         """Decide many checks, all on one state of the store."""
         began = self._deps.clock.monotonic()
+        cases, decisions = await self._decide(checks)
+        each = (self._deps.clock.monotonic() - began) / max(1, len(checks))
+        for case, decision in zip(cases, decisions, strict=True):
+            self._deps.meter.decided(decision.reason, each)
+            if not decision.allowed:
+                self._denials.deny(case.check.principal.tenant, _denial(case, decision))
+        return decisions
+
+    async def suppose(self, checks: Sequence[Check]) -> list[Decision]:
+        """Decide as `batch` does, for somebody who only wants to know: nobody was refused anything."""
+        _, decisions = await self._decide(checks)
+        return decisions
+
+    async def _decide(self, checks: Sequence[Check]) -> tuple[list[DecisionRequest], list[Decision]]:
         now = self._deps.clock.now()
 
         def load(tx: Transaction) -> list[DecisionRequest]:
@@ -62,13 +76,7 @@ class DecisionService:
         told = await self._deps.engine.decide_all(
             [(case.check, case.target, case.given, case.policies) for case in cases]
         )
-        decisions = [with_trees(case, decision) for case, decision in zip(cases, told, strict=True)]
-        each = (self._deps.clock.monotonic() - began) / max(1, len(checks))
-        for case, decision in zip(cases, decisions, strict=True):
-            self._deps.meter.decided(decision.reason, each)
-            if not decision.allowed:
-                self._denials.deny(case.check.principal.tenant, _denial(case, decision))
-        return decisions
+        return cases, [with_trees(case, decision) for case, decision in zip(cases, told, strict=True)]
 
     def may_name(self, caller: Caller, check: Check) -> Check:
         """Let only the kernel's processes ask for somebody else. Raises PermissionDenied."""

@@ -16,6 +16,7 @@ from services.access.service.lifetimes import LifetimeService
 from services.access.service.persons import PersonService
 from services.access.service.policies import PolicyService
 from services.access.service.purging import PurgeService, PurgeSettings
+from services.access.service.reviews import ReviewService
 from services.access.service.tokens import TokenService
 
 
@@ -49,6 +50,7 @@ class AccessManager:
         self.approvals = ApprovalService(ports)
         self.persons = PersonService(ports)
         self.checks = DecisionService(ports, self.denials)
+        self.reviews = ReviewService(ports, self.checks)
         self.tokens = TokenService(ports, service_keys)
 
     async def flush(self) -> None:

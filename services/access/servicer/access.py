@@ -9,6 +9,7 @@ from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from services.access.service.facade import AccessManager
 from services.access.servicer.approvals import ApprovalMethods
 from services.access.servicer.persons import PersonMethods
+from services.access.servicer.reviews import ReviewMethods
 from services.access.wire import access
 from services.chassis.auth.identity import current_caller
 from services.chassis.auth.processes import ACCESS
@@ -18,7 +19,7 @@ from services.chassis.shares import Openings
 _HEARTBEAT: Final = timedelta(seconds=5)
 
 
-class AccessServicer(ApprovalMethods, PersonMethods, access_pb2_grpc.AccessServiceServicer):
+class AccessServicer(ApprovalMethods, PersonMethods, ReviewMethods, access_pb2_grpc.AccessServiceServicer):
     """Implements aios.api.access.v1.AccessService. The proto says what each method promises."""
 
     def __init__(self, manager: AccessManager, openings: Openings | None = None) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from google.protobuf.duration_pb2 import Duration
 
 from aios.api.access.v1 import access_pb2, resources_pb2
+from services.access.core.review_text import summary
 from services.access.model import agents as agents_model
 from services.access.model import audit as audit_model
 from services.access.model import rules as rules_model
@@ -14,6 +15,7 @@ from services.access.service.audit_verifying import NotedHead, Verified
 from services.access.service.decisions import Revision
 from services.access.service.grants import NewGrant
 from services.access.service.offspring import Fate
+from services.access.service.reviews import Identity, Question, Reviewed
 from services.access.service.tokens import Revoked, Target
 from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Kind, Principal
@@ -111,6 +113,43 @@ def decision(made: rules_model.Decision) -> resources_pb2.Decision:
         owner_tree=made.owner_tree,
         untrusted=made.untrusted,
         effect_matters=made.effect_matters,
+    )
+
+
+def identity(who: Identity) -> access_pb2.WhoAmIResponse:
+    """Write whom a credential stands for."""
+    return access_pb2.WhoAmIResponse(
+        principal=principal(who.principal),
+        display_name=who.display_name,
+        expire_time=stamp(who.expire_time),
+        sign_in_time=stamp(who.sign_in_time),
+        administers_tenant=who.administers_tenant,
+        administers_kernel=who.administers_kernel,
+        untrusted=who.untrusted,
+    )
+
+
+def question(asked: access_pb2.AccessQuestion) -> Question:
+    """Read what somebody would do."""
+    return Question(asked.action, asked.resource, asked.untrusted, asked.effect)
+
+
+def reviewed(found: Reviewed) -> access_pb2.ReviewAccessResponse:
+    """Write what somebody may do. Of trees and marks nothing is told: they were not asked about."""
+    return access_pb2.ReviewAccessResponse(
+        subject=principal(found.subject),
+        reviews=[
+            access_pb2.AccessReview(
+                allowed=made.allowed,
+                reason=REASONS[made.reason],
+                policies=made.policies,
+                expire_time=stamp(made.expire_time),
+                effect_matters=made.effect_matters,
+                summary=summary(check, made),
+            )
+            for check, made in found.decisions
+        ],
+        revision=max(made.revision for _, made in found.decisions),
     )
 
 

@@ -31,6 +31,32 @@ async def test_the_queue_shows_and_explains_what_waits(fake: FakeKernel) -> None
     assert cancelled
 
 
+async def test_a_watch_begins_with_what_waits_and_the_first_waits_are_explained(fake: FakeKernel) -> None:
+    fake.add_waiting_call("planner", "c1", wait=1.5, summary="One call is ahead.")
+    async with fake.connect() as admin:
+        waits = await admin.queue.explain_first(5)
+        kinds = []
+        async for event in admin.queue.watch(initial=True, timeout=10):
+            kinds.append((event.kind, event.syscall.name if event.syscall else ""))
+            if event.kind == "known_ended":
+                break
+
+    assert [one.summary for one in waits.waits] == ["One call is ahead."]
+    assert kinds == [("known_started", ""), ("known", "agents/planner/calls/c1"), ("known_ended", "")]
+
+
+async def test_a_caller_learns_who_it_is_and_what_it_may_do(fake: FakeKernel, agent: Kernel) -> None:
+    async with fake.connect() as admin:
+        boss, own = await admin.access.who_am_i(), await agent.access.who_am_i()
+    mine = await agent.access.may("memory.read", "agents/me/notes/n")
+    others, _ = await agent.access.review([("memory.read", "agents/x/notes/n"), ("tool.call", "tools/t")])
+
+    assert (boss.principal.kind, boss.administers_tenant) == ("admin", True)
+    assert (own.principal.kind, own.administers_tenant) == ("agent", False)
+    assert mine.allowed
+    assert (others.allowed, others.reason) == (False, "not_permitted")
+
+
 async def test_policies_are_shown_and_set(fake: FakeKernel) -> None:
     async with fake.connect() as admin:
         before = await admin.queue.policies()

@@ -100,6 +100,7 @@ COMMONS = {
     "access.v1.AccessService/ListPolicies",
     "access.v1.AccessService/ListPolicyVersions",
     "access.v1.AccessService/WatchApprovals",
+    "access.v1.AccessService/WhoAmI",
     "inference.v1.InferenceService/CountTokens",
     "inference.v1.InferenceService/Embed",
     "inference.v1.InferenceService/Generate",

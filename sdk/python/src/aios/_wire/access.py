@@ -20,6 +20,21 @@ def grant(message: res.Grant) -> access.Grant:
     return record(access.Grant, message)
 
 
+def identity(message: pb.WhoAmIResponse) -> access.Identity:
+    """Return whom a credential stands for from protobuf."""
+    return record(access.Identity, message)
+
+
+def review(message: pb.AccessReview) -> access.AccessReview:
+    """Return what somebody may do from protobuf."""
+    return record(access.AccessReview, message)
+
+
+def subject_name(subject: str) -> str:
+    """Return the resource name of an agent given by id, or of a person as it is; empty stays empty."""
+    return subject if not subject or "/" in subject else f"agents/{subject}"
+
+
 def approval(message: res.Approval) -> access.Approval:
     """Return an approval from protobuf."""
     return record(access.Approval, message)

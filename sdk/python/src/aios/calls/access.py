@@ -13,11 +13,13 @@ from aios.api.access.v1 import access_pb2 as pb
 from aios.api.access.v1 import resources_pb2 as res
 from aios.types.access import (
     AccessPolicy,
+    AccessReview,
     Approval,
     ApprovalRule,
     AuditCheck,
     AuditEntry,
     Grant,
+    Identity,
     Person,
     PersonHandle,
 )
@@ -28,6 +30,45 @@ class Access:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+
+    async def who_am_i(self, *, timeout: float | None = None) -> Identity:
+        """Return whom the connection's credential stands for, until when, and whether it may administer."""
+        return wire.identity(
+            await self._transport.call(pb.WhoAmIRequest(), pb.WhoAmIResponse, timeout=timeout)
+        )
+
+    async def may(
+        self,
+        action: str,
+        resource: str = "",
+        *,
+        subject: str = "",
+        effect: str = "",
+        untrusted: bool = False,
+        timeout: float | None = None,
+    ) -> AccessReview:
+        """Return whether somebody may do an action on a resource now, and by which policies.
+
+        `subject` is an agent, or `persons/{person}`; default: the caller, who is always answered about
+        itself. Nothing is done and no denial recorded. Raises InvalidRequest for an action or resource that
+        cannot be, NotFound, PermissionDenied for a subject that the caller may not ask about.
+        """
+        asked = pb.AccessQuestion(action=action, resource=resource, effect=effect, untrusted=untrusted)
+        request = pb.ReviewAccessRequest(subject=wire.subject_name(subject), questions=[asked])
+        response = await self._transport.call(request, pb.ReviewAccessResponse, timeout=timeout)
+        return wire.review(response.reviews[0])
+
+    async def review(
+        self, questions: Sequence[tuple[str, str]], *, subject: str = "", timeout: float | None = None
+    ) -> list[AccessReview]:
+        """Return the answers to several questions, each an action and a resource, at one state of the rules.
+
+        At most 32. Raises as `may`.
+        """
+        asked = [pb.AccessQuestion(action=action, resource=resource) for action, resource in questions]
+        request = pb.ReviewAccessRequest(subject=wire.subject_name(subject), questions=asked)
+        response = await self._transport.call(request, pb.ReviewAccessResponse, timeout=timeout)
+        return [wire.review(one) for one in response.reviews]
 
     async def grant(
         self,

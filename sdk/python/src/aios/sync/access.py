@@ -7,11 +7,13 @@ from aios.calls.access import Access
 from aios.sync.portal import Portal
 from aios.types.access import (
     AccessPolicy,
+    AccessReview,
     Approval,
     ApprovalRule,
     AuditCheck,
     AuditEntry,
     Grant,
+    Identity,
     Person,
     PersonHandle,
 )
@@ -23,6 +25,41 @@ class SyncAccess:
     def __init__(self, inner: Access, portal: Portal) -> None:
         self._inner = inner
         self._portal = portal
+
+    def who_am_i(self, *, timeout: float | None = None) -> Identity:
+        """Return whom the connection's credential stands for, until when, and whether it may administer."""
+        return self._portal.run(self._inner.who_am_i(timeout=timeout))
+
+    def may(
+        self,
+        action: str,
+        resource: str = "",
+        *,
+        subject: str = "",
+        effect: str = "",
+        untrusted: bool = False,
+        timeout: float | None = None,
+    ) -> AccessReview:
+        """Return whether somebody may do an action on a resource now, and by which policies.
+
+        `subject` is an agent, or `persons/{person}`; default: the caller, who is always answered about
+        itself. Nothing is done and no denial recorded. Raises InvalidRequest for an action or resource that
+        cannot be, NotFound, PermissionDenied for a subject that the caller may not ask about.
+        """
+        return self._portal.run(
+            self._inner.may(
+                action, resource, subject=subject, effect=effect, untrusted=untrusted, timeout=timeout
+            )
+        )
+
+    def review(
+        self, questions: Sequence[tuple[str, str]], *, subject: str = "", timeout: float | None = None
+    ) -> list[AccessReview]:
+        """Return the answers to several questions, each an action and a resource, at one state of the rules.
+
+        At most 32. Raises as `may`.
+        """
+        return self._portal.run(self._inner.review(questions, subject=subject, timeout=timeout))
 
     def grant(
         self,

@@ -40,6 +40,26 @@ class FakeAccess(FakePersons):
         self._roots[name] = self._root(f"agents/{agent}")
         return name
 
+    async def who_am_i(self, request: pb.WhoAmIRequest, caller: Caller) -> pb.WhoAmIResponse:
+        """WhoAmI."""
+        del request
+        kind = self.kind_of(caller)
+        administers = kind == res.PRINCIPAL_KIND_ADMIN
+        return pb.WhoAmIResponse(
+            principal=res.Principal(agent=f"agents/{caller.agent}", tenant="default", kind=kind),
+            display_name=caller.agent,
+            administers_tenant=administers,
+            administers_kernel=administers,
+        )
+
+    async def review_access(self, request: pb.ReviewAccessRequest, caller: Caller) -> pb.ReviewAccessResponse:
+        """ReviewAccess, of the caller alone: its own, what it was granted, and what belongs to no agent."""
+        name = caller.resolve(request.subject or "agents/me", write=True).rpartition("/")[2]
+        subject = Caller(name, frozenset(self.granted.get(name, ())))
+        who = res.Principal(agent=f"agents/{name}", tenant="default", kind=self.kind_of(subject))
+        reviews = [_reviewed(subject, each) for each in request.questions]
+        return pb.ReviewAccessResponse(subject=who, reviews=reviews)
+
     async def create_grant(self, request: pb.CreateGrantRequest, caller: Caller) -> pb.CreateGrantResponse:
         grant = request.grant
         grant.resource = caller.resolve(grant.resource, write=True)
@@ -167,3 +187,14 @@ class FakeAccess(FakePersons):
             outcome=res.AUDIT_OUTCOME_OK,
         )
         self._entries.append(entry)
+
+
+def _reviewed(subject: Caller, asked: pb.AccessQuestion) -> pb.AccessReview:
+    try:
+        if asked.resource.startswith("agents/"):
+            subject.resolve(asked.resource)
+    except PermissionDenied as error:
+        return pb.AccessReview(reason=res.DECISION_REASON_NOT_PERMITTED, summary=str(error))
+    return pb.AccessReview(
+        allowed=True, reason=res.DECISION_REASON_PERMITTED, summary=f"{subject.agent} may {asked.action}"
+    )

@@ -41,6 +41,77 @@ class Grant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Principal:
+    """Somebody who acts."""
+
+    agent: str
+    """Resource name `agents/{id}`, also of a person or administrator."""
+
+    tenant: str = ""
+    """Its tenant."""
+
+    kind: Kind = "unspecified"
+    """What sort of principal it is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """Whom a credential stands for."""
+
+    principal: Principal
+    """Who it is."""
+
+    display_name: str = ""
+    """Its name for people."""
+
+    expire_time: datetime | None = None
+    """When the credential expires."""
+
+    sign_in_time: datetime | None = None
+    """When the first credential of its family was issued: renewals keep it."""
+
+    administers_tenant: bool = False
+    """Whether it may administer its tenant."""
+
+    administers_kernel: bool = False
+    """Whether it may configure the kernel itself."""
+
+    untrusted: bool = False
+    """Whether it is an agent that has read content that nobody vouches for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccessReview:
+    """What somebody may do, and why."""
+
+    allowed: bool = False
+    """Whether it may do it now."""
+
+    reason: Literal[
+        "unspecified",
+        "permitted",
+        "not_permitted",
+        "forbidden",
+        "agent_inactive",
+        "policy_error",
+        "approval_required",
+    ] = "unspecified"
+    """Why."""
+
+    policies: tuple[str, ...] = ()
+    """The policies and grants that decided; empty: none permits it."""
+
+    expire_time: datetime | None = None
+    """When the answer may change by itself, because a grant it rests on expires."""
+
+    effect_matters: bool = False
+    """Whether a policy in force looks at the effect of tools."""
+
+    summary: str = ""
+    """The whole answer in plain words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ApprovalVote:
     """What one decider said."""
 

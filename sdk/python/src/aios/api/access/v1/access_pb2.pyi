@@ -914,3 +914,71 @@ class GetUsageResponse(_message.Message):
     QUOTAS_FIELD_NUMBER: _ClassVar[int]
     quotas: _containers.RepeatedCompositeFieldContainer[_quotas_pb2.QuotaUsage]
     def __init__(self, quotas: _Optional[_Iterable[_Union[_quotas_pb2.QuotaUsage, _Mapping]]] = ...) -> None: ...
+
+class WhoAmIRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WhoAmIResponse(_message.Message):
+    __slots__ = ("principal", "display_name", "expire_time", "sign_in_time", "administers_tenant", "administers_kernel", "untrusted")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    SIGN_IN_TIME_FIELD_NUMBER: _ClassVar[int]
+    ADMINISTERS_TENANT_FIELD_NUMBER: _ClassVar[int]
+    ADMINISTERS_KERNEL_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
+    principal: _resources_pb2.Principal
+    display_name: str
+    expire_time: _timestamp_pb2.Timestamp
+    sign_in_time: _timestamp_pb2.Timestamp
+    administers_tenant: bool
+    administers_kernel: bool
+    untrusted: bool
+    def __init__(self, principal: _Optional[_Union[_resources_pb2.Principal, _Mapping]] = ..., display_name: _Optional[str] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., sign_in_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., administers_tenant: bool = ..., administers_kernel: bool = ..., untrusted: bool = ...) -> None: ...
+
+class AccessQuestion(_message.Message):
+    __slots__ = ("action", "resource", "untrusted", "effect")
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
+    action: str
+    resource: str
+    untrusted: bool
+    effect: str
+    def __init__(self, action: _Optional[str] = ..., resource: _Optional[str] = ..., untrusted: bool = ..., effect: _Optional[str] = ...) -> None: ...
+
+class ReviewAccessRequest(_message.Message):
+    __slots__ = ("subject", "questions")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    questions: _containers.RepeatedCompositeFieldContainer[AccessQuestion]
+    def __init__(self, subject: _Optional[str] = ..., questions: _Optional[_Iterable[_Union[AccessQuestion, _Mapping]]] = ...) -> None: ...
+
+class AccessReview(_message.Message):
+    __slots__ = ("allowed", "reason", "policies", "expire_time", "effect_matters", "summary")
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_MATTERS_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    allowed: bool
+    reason: _resources_pb2.DecisionReason
+    policies: _containers.RepeatedScalarFieldContainer[str]
+    expire_time: _timestamp_pb2.Timestamp
+    effect_matters: bool
+    summary: str
+    def __init__(self, allowed: bool = ..., reason: _Optional[_Union[_resources_pb2.DecisionReason, str]] = ..., policies: _Optional[_Iterable[str]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., effect_matters: bool = ..., summary: _Optional[str] = ...) -> None: ...
+
+class ReviewAccessResponse(_message.Message):
+    __slots__ = ("subject", "reviews", "revision")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    REVIEWS_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    subject: _resources_pb2.Principal
+    reviews: _containers.RepeatedCompositeFieldContainer[AccessReview]
+    revision: int
+    def __init__(self, subject: _Optional[_Union[_resources_pb2.Principal, _Mapping]] = ..., reviews: _Optional[_Iterable[_Union[AccessReview, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...

@@ -269,6 +269,16 @@ class AccessServiceStub(object):
                 request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetJwksRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetJwksResponse.FromString,
                 _registered_method=True)
+        self.WhoAmI = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/WhoAmI',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.WhoAmIResponse.FromString,
+                _registered_method=True)
+        self.ReviewAccess = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/ReviewAccess',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ReviewAccessRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ReviewAccessResponse.FromString,
+                _registered_method=True)
         self.GetUsage = channel.unary_unary(
                 '/aios.api.access.v1.AccessService/GetUsage',
                 request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetUsageRequest.SerializeToString,
@@ -757,6 +767,29 @@ class AccessServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhoAmI(self, request, context):
+        """Returns whom the caller's credential stands for, until when, and whether it may administer. Every active agent, person
+        and administrator is answered, whatever the tenant's policies say.
+        Errors: none of its own.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewAccess(self, request, context):
+        """Tells what somebody may do and by which policies, as a check would decide it now, without doing anything: no denial is
+        recorded. About itself every active agent, person and administrator is answered, whatever the tenant's policies say;
+        an agent also about those below it, persons and administrators about everybody in their tenant. Nothing is told of
+        other tenants.
+        Errors: INVALID_ARGUMENT INVALID_REQUEST (also an action that there is not), NOT_FOUND AGENT_NOT_FOUND or
+        PERSON_NOT_FOUND.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUsage(self, request, context):
         """Returns how many agents, grants and approvals an agent keeps and may keep.
         Idempotent: changes nothing. Cancelling stops the work at once.
@@ -997,6 +1030,16 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.GetJwks,
                     request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetJwksRequest.FromString,
                     response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetJwksResponse.SerializeToString,
+            ),
+            'WhoAmI': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoAmI,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.WhoAmIRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.WhoAmIResponse.SerializeToString,
+            ),
+            'ReviewAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewAccess,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ReviewAccessRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ReviewAccessResponse.SerializeToString,
             ),
             'GetUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUsage,
@@ -2251,6 +2294,60 @@ class AccessService(object):
             '/aios.api.access.v1.AccessService/GetJwks',
             aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetJwksRequest.SerializeToString,
             aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetJwksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhoAmI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/WhoAmI',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.WhoAmIRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.WhoAmIResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/ReviewAccess',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.ReviewAccessRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.ReviewAccessResponse.FromString,
             options,
             channel_credentials,
             insecure,

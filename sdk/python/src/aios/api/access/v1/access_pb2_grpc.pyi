@@ -327,6 +327,21 @@ class AccessServiceStub:
     """Returns the public keys that verify tokens.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
+    WhoAmI: _grpc.UnaryUnaryMultiCallable[_access_pb2.WhoAmIRequest, _access_pb2.WhoAmIResponse]
+    """Returns whom the caller's credential stands for, until when, and whether it may administer. Every active agent, person
+    and administrator is answered, whatever the tenant's policies say.
+    Errors: none of its own.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    ReviewAccess: _grpc.UnaryUnaryMultiCallable[_access_pb2.ReviewAccessRequest, _access_pb2.ReviewAccessResponse]
+    """Tells what somebody may do and by which policies, as a check would decide it now, without doing anything: no denial is
+    recorded. About itself every active agent, person and administrator is answered, whatever the tenant's policies say;
+    an agent also about those below it, persons and administrators about everybody in their tenant. Nothing is told of
+    other tenants.
+    Errors: INVALID_ARGUMENT INVALID_REQUEST (also an action that there is not), NOT_FOUND AGENT_NOT_FOUND or
+    PERSON_NOT_FOUND.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
     GetUsage: _grpc.UnaryUnaryMultiCallable[_access_pb2.GetUsageRequest, _access_pb2.GetUsageResponse]
     """Returns how many agents, grants and approvals an agent keeps and may keep.
     Idempotent: changes nothing. Cancelling stops the work at once.
@@ -629,6 +644,21 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """
     GetJwks: _aio.UnaryUnaryMultiCallable[_access_pb2.GetJwksRequest, _access_pb2.GetJwksResponse]  # type: ignore[assignment]
     """Returns the public keys that verify tokens.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    WhoAmI: _aio.UnaryUnaryMultiCallable[_access_pb2.WhoAmIRequest, _access_pb2.WhoAmIResponse]  # type: ignore[assignment]
+    """Returns whom the caller's credential stands for, until when, and whether it may administer. Every active agent, person
+    and administrator is answered, whatever the tenant's policies say.
+    Errors: none of its own.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    ReviewAccess: _aio.UnaryUnaryMultiCallable[_access_pb2.ReviewAccessRequest, _access_pb2.ReviewAccessResponse]  # type: ignore[assignment]
+    """Tells what somebody may do and by which policies, as a check would decide it now, without doing anything: no denial is
+    recorded. About itself every active agent, person and administrator is answered, whatever the tenant's policies say;
+    an agent also about those below it, persons and administrators about everybody in their tenant. Nothing is told of
+    other tenants.
+    Errors: INVALID_ARGUMENT INVALID_REQUEST (also an action that there is not), NOT_FOUND AGENT_NOT_FOUND or
+    PERSON_NOT_FOUND.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     GetUsage: _aio.UnaryUnaryMultiCallable[_access_pb2.GetUsageRequest, _access_pb2.GetUsageResponse]  # type: ignore[assignment]
@@ -1206,6 +1236,33 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.GetJwksResponse, _abc.Awaitable[_access_pb2.GetJwksResponse]]:
         """Returns the public keys that verify tokens.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def WhoAmI(
+        self,
+        request: _access_pb2.WhoAmIRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.WhoAmIResponse, _abc.Awaitable[_access_pb2.WhoAmIResponse]]:
+        """Returns whom the caller's credential stands for, until when, and whether it may administer. Every active agent, person
+        and administrator is answered, whatever the tenant's policies say.
+        Errors: none of its own.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def ReviewAccess(
+        self,
+        request: _access_pb2.ReviewAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.ReviewAccessResponse, _abc.Awaitable[_access_pb2.ReviewAccessResponse]]:
+        """Tells what somebody may do and by which policies, as a check would decide it now, without doing anything: no denial is
+        recorded. About itself every active agent, person and administrator is answered, whatever the tenant's policies say;
+        an agent also about those below it, persons and administrators about everybody in their tenant. Nothing is told of
+        other tenants.
+        Errors: INVALID_ARGUMENT INVALID_REQUEST (also an action that there is not), NOT_FOUND AGENT_NOT_FOUND or
+        PERSON_NOT_FOUND.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
 
