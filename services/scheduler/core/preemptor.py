@@ -38,10 +38,14 @@ class Preemptor:
         self._stoppable = {c for settings in state.settings.classes.values() for c in settings.may_stop}
 
     def quantum(self, queue: ClassQueue) -> int:
-        """Tokens after which a call of this class may be asked to stop; 0: never."""
+        """Tokens after which a call of this class may be asked to stop; 0: never.
+
+        The guard lets none stop earlier. Gateways report when so many are there, and not again for a while.
+        """
+        least = self._state.settings.guard.min_tokens
         if queue.policy.preempts and queue.policy.quantum_tokens:
-            return queue.policy.quantum_tokens
-        return self._state.settings.guard.min_tokens if queue.name in self._stoppable else 0
+            return max(queue.policy.quantum_tokens, least)
+        return least if queue.name in self._stoppable else 0
 
     def ripen(self, job: ScheduledCall) -> None:
         """Note that a running call brought forth tokens."""
