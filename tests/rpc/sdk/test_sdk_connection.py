@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import aios
-from aios import _channel, errors
+from aios import errors
+from aios._link import Link
 from aios._retry import RetryPolicy
 from aios._settings import Target
 from aios._tokens import NoToken
@@ -190,7 +191,7 @@ async def test_errors_carry_what_the_kernel_said(fake: FakeKernel, agent: Kernel
 
 async def test_kernels_of_one_loop_share_a_channel(fake: FakeKernel) -> None:
     async with fake.connect() as one, fake.connect() as two:
-        assert one._transport.channel is two._transport.channel
+        assert await one._transport.link.channel() is await two._transport.link.channel()
 
 
 async def test_a_fake_kernel_complains_about_what_was_never_used() -> None:
@@ -216,10 +217,8 @@ async def test_a_connection_is_encrypted_and_the_server_checked(tmp_path: Path) 
 
 
 async def _ping(target: Target) -> float:
-    try:
-        return await Kernel(Transport(_channel.acquire(target), NoToken(), RetryPolicy(window=0))).ping()
-    finally:
-        await _channel.release(target)
+    async with Kernel(Transport(Link(target), NoToken(), RetryPolicy(window=0)), owner=True) as kernel:
+        return await kernel.ping()
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:

@@ -10,7 +10,9 @@ import grpc
 import pytest
 
 import aios
+from aios._link import Link
 from aios._retry import RetryPolicy
+from aios._settings import Target
 from aios._tokens import StaticToken
 from aios._transport import Transport
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
@@ -83,12 +85,24 @@ class World:
         await until(lambda: self.connected() == 0)
 
 
+class OneChannel(Link):
+    """A link over a channel of the test's own, whose wire nobody else shares."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        super().__init__(Target("own"))
+        self._own = channel
+
+    async def channel(self, *, within: float = 0.0) -> grpc.aio.Channel:
+        del within
+        return self._own
+
+
 @asynccontextmanager
 async def transport(port: int, agent: str) -> AsyncIterator[Transport]:
     token = tokens.metadata(agent)[0][1].removeprefix("Bearer ")
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 100)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-        yield Transport(channel, StaticToken(token), QUICK)
+        yield Transport(OneChannel(channel), StaticToken(token), QUICK)
 
 
 @pytest.fixture

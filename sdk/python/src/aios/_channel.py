@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakKeyDictionary
 
-import grpc
-import grpc.aio
-
+from aios._grpc import grpc
 from aios._settings import Target
+from aios.errors import PreconditionFailed
 
 OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.keepalive_time_ms", 10_000),
@@ -54,16 +53,31 @@ async def release(target: Target) -> None:
         await entry.channel.close()
 
 
+def drop(loop: asyncio.AbstractEventLoop, target: Target) -> None:
+    """Give back a channel of another loop, or of one that has ended. The last user's closes itself."""
+    shared = _channels.get(loop, {})
+    entry = shared.get(target)
+    if entry is not None:
+        entry.users -= 1
+        if entry.users == 0:
+            del shared[target]
+
+
 def _open(target: Target) -> grpc.aio.Channel:
     if not target.tls:
         return grpc.aio.insecure_channel(target.address, options=OPTIONS)
     credentials = grpc.ssl_channel_credentials(
-        root_certificates=_read(target.ca_file),
-        private_key=_read(target.key_file),
-        certificate_chain=_read(target.certificate_file),
+        root_certificates=_read(target.ca_file, "AIOS_CA_FILE"),
+        private_key=_read(target.key_file, "AIOS_KEY_FILE"),
+        certificate_chain=_read(target.certificate_file, "AIOS_CERTIFICATE_FILE"),
     )
     return grpc.aio.secure_channel(target.address, credentials, options=OPTIONS)
 
 
-def _read(path: str) -> bytes | None:
-    return Path(path).read_bytes() if path else None
+def _read(path: str, setting: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes() if path else None
+    except OSError as error:
+        raise PreconditionFailed(
+            f"cannot read {path} ({error.strerror})", hint=f"Let {setting} name a file that is there."
+        ) from error

@@ -1,9 +1,12 @@
 """Runs functions that others wrote: whatever one returns or raises becomes a result or a typed error."""
 
 import asyncio
+import contextvars
 import inspect
 import json
+import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from aios.errors import ToolFailed
@@ -46,16 +49,31 @@ async def contained(work: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def in_thread(function: Callable[[], Any]) -> Any:
-    """Run a plain function in a thread. Raises what it raises."""
+    """Run a plain function in a thread of its own. Raises what it raises.
 
+    The thread cannot be stopped. It is a daemon, so that one that was given up, or that never ends, keeps
+    neither the event loop nor the program from ending.
+    """
+    loop = asyncio.get_running_loop()
     # Its error comes back as a value: a future cannot carry StopIteration, its awaiter would never wake.
-    def call() -> tuple[Any, BaseException | None]:
-        try:
-            return function(), None
-        except BaseException as error:  # noqa: BLE001  # raised again on the loop's side
-            return None, error
+    done: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+    surroundings = contextvars.copy_context()
 
-    value, error = await asyncio.to_thread(call)
+    def finish(outcome: tuple[Any, BaseException | None]) -> None:
+        if not done.done():
+            done.set_result(outcome)
+
+    def call() -> None:
+        outcome: tuple[Any, BaseException | None]
+        try:
+            outcome = surroundings.run(function), None
+        except BaseException as error:  # noqa: BLE001  # raised again on the loop's side
+            outcome = None, error
+        with suppress(RuntimeError):  # the loop has ended: nobody waits
+            loop.call_soon_threadsafe(finish, outcome)
+
+    threading.Thread(target=call, name="aios-function", daemon=True).start()
+    value, error = await done
     if error is not None:
         raise error
     return value

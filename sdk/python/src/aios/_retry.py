@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from aios.errors import AiosError, ResourceExhausted, Unavailable, WaitExpired
+from aios.errors import AiosError, KernelUnreachable, ResourceExhausted, Unavailable, WaitExpired
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,6 +15,12 @@ class RetryPolicy:
     """Longest time over which a call is repeated, from its first failure.
 
     Unit: seconds. 0 turns repeating off.
+    """
+
+    connect_window: float = 2.0
+    """Longest time until the kernel has answered for the first time; then `window` holds.
+
+    Unit: seconds. Raise it for a program that may start before its kernel.
     """
 
     first_delay: float = 0.1
@@ -42,7 +48,7 @@ class RetryPolicy:
 def is_transient(error: AiosError) -> bool:
     """Tell whether the same call may succeed a little later."""
     if isinstance(error, Unavailable):
-        return True
+        return not isinstance(error, KernelUnreachable)  # that was waited for already
     # WAIT_EXPIRED is the caller's own limit: waiting again would exceed it.
     return (
         isinstance(error, ResourceExhausted)

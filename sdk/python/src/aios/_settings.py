@@ -30,6 +30,11 @@ class Target:
     key_file: str = ""
     """PEM file of the client's private key; empty: none."""
 
+    @property
+    def url(self) -> str:
+        """The address as `aios.connect` takes it."""
+        return f"https://{self.address}" if self.tls else self.address
+
 
 def target(endpoint: str | None, environ: Mapping[str, str] | None = None) -> Target:
     """Return the target of `endpoint`, else of AIOS_ENDPOINT, else of the local kernel.

@@ -2,10 +2,10 @@
 
 from typing import TypeVar
 
-import grpc.aio
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
+from aios._grpc import grpc
 from aios.errors import BY_CODE, BY_REASON, AiosError, RequestTooLarge, Violation
 
 T = TypeVar("T", bound=Message)

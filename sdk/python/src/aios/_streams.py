@@ -146,4 +146,5 @@ async def _recover(transport: Transport, stream: LongStream, error: AiosError, t
             # Renewing is what failed, possibly because access is restarting: that decides on another attempt.
             stream.not_renewed()
             error = failure
+    transport.advise(error)
     await transport.sleep(stream.pause_after(error))

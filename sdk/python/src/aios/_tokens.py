@@ -25,6 +25,16 @@ ISSUE_TIMEOUT: Final = 5.0
 class Tokens(Protocol):
     """Supplies the bearer token of each call."""
 
+    @property
+    def who(self) -> str:
+        """Who the caller is, in words without a secret."""
+        ...
+
+    @property
+    def advice(self) -> str:
+        """What to do when the kernel refuses the credential for good; empty: what the error says itself."""
+        ...
+
     async def get(self) -> str:
         """Return a token to send. Raises an `AiosError` when there is none."""
         ...
@@ -36,6 +46,9 @@ class Tokens(Protocol):
 
 class NoToken:
     """For public methods."""
+
+    who = "nobody"
+    advice = ""
 
     async def get(self) -> str:
         """Return nothing to send."""
@@ -50,8 +63,11 @@ class NoToken:
 class StaticToken:
     """A token that the caller has and renews himself."""
 
-    def __init__(self, token: str) -> None:
+    advice = ""
+
+    def __init__(self, token: str, who: str = "whoever its token names") -> None:
         self._token = token
+        self.who = who
 
     async def get(self) -> str:
         """Return the token."""
@@ -69,6 +85,8 @@ class FileToken:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._token = ""
+        self.who = f"the administrator, by {path}"
+        self.advice = f"Is {path} this kernel's? AIOS_DATA_DIR names its data directory; or set AIOS_TOKEN."
 
     async def get(self) -> str:
         """Return the file's token. Raises Unauthenticated when the file cannot be read."""
@@ -95,12 +113,16 @@ class KeyedToken:
     lives. A token that has expired meanwhile is renewed by the next call, whatever happened in between.
     """
 
+    advice = "The key is another kernel's, or was revoked: an administrator can issue another one."
+
     def __init__(
         self,
         credential: Credential,
         issue: Callable[[str], Awaitable[Credential]],
         now: Callable[[], float] = time.time,
+        who: str = "whoever its key names",
     ) -> None:
+        self.who = who
         self._key = credential.agent_key
         self._issue = issue
         self._now = now
@@ -142,6 +164,32 @@ class KeyedToken:
         left = min(credential.expire_time.timestamp() - now, lifetime(credential.token, default=float("inf")))
         self._expires = now + left
         self._renew_at = now + left * RENEW_AT
+
+
+class Chosen:
+    """The caller that the environment names, found out with the first call, as it may take reading a file."""
+
+    advice = NoToken.advice
+    who = "whoever the environment names"
+
+    def __init__(self, choose: Callable[[], Tokens]) -> None:
+        self._choose = choose
+        self._chosen: Tokens | None = None
+
+    async def get(self) -> str:
+        """Return the chosen caller's token. Raises Unauthenticated when there is none to be had."""
+        return await (await self._tokens()).get()
+
+    async def renew(self, rejected: str) -> bool:
+        """Renew the chosen caller's token."""
+        return await (await self._tokens()).renew(rejected)
+
+    async def _tokens(self) -> Tokens:
+        if self._chosen is None:
+            chosen = await asyncio.to_thread(self._choose)
+            self._chosen = self._chosen or chosen
+            self.who, self.advice = self._chosen.who, self._chosen.advice
+        return self._chosen
 
 
 def lifetime(token: str, *, default: float) -> float:

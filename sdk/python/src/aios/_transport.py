@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-import grpc.aio
 from google.protobuf.message import Message
 
+from aios._grpc import grpc
+from aios._link import Link
 from aios._methods import Method, method_of
 from aios._retry import RetryPolicy
 from aios._status import error_of
@@ -27,44 +28,50 @@ _RENEWABLE = frozenset({"CREDENTIAL_EXPIRED", "CREDENTIAL_INVALID"})
 
 
 class Transport:
-    """One caller's way to the kernel over a shared channel."""
+    """One caller's way to the kernel over a shared connection."""
 
     def __init__(
         self,
-        channel: grpc.aio.Channel,
+        link: Link,
         tokens: Tokens,
         policy: RetryPolicy,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.channel = channel
+        self.link = link
         self.policy = policy
-        self._tokens = tokens
+        self.tokens = tokens
         self.clock = clock
         self.sleep = sleep
 
     def with_tokens(self, tokens: Tokens) -> "Transport":
-        """Return a transport for another caller over the same channel."""
-        return Transport(self.channel, tokens, self.policy, clock=self.clock, sleep=self.sleep)
+        """Return a transport for another caller over the same connection."""
+        return Transport(self.link, tokens, self.policy, clock=self.clock, sleep=self.sleep)
+
+    def advise(self, error: AiosError) -> None:
+        """Say in an error what to do, where the caller's credential is what was refused."""
+        if renewable(error) and self.tokens.advice:
+            error.advise(self.tokens.advice)
 
     async def token(self) -> str:
         """Return the caller's bearer token. Raises an `AiosError` when there is none."""
-        return await self._tokens.get()
+        return await self.tokens.get()
 
     async def renew(self, rejected: str) -> bool:
         """Get another token than `rejected`; False when there is no way to. Raises an `AiosError`."""
-        return await self._tokens.renew(rejected)
+        return await self.tokens.renew(rejected)
 
     async def call_once(self, request: Message, response: type[R], *, timeout: float) -> R:
         """Send one unary request once, whatever happens. Raises an `AiosError`."""
         try:
-            return await self._send(request, response, await self._tokens.get(), timeout)
+            return await self._send(request, response, await self.tokens.get(), timeout)
         except grpc.aio.AioRpcError as failure:
             raise error_of(failure, method_of(request).name) from failure
 
     async def _send(self, request: Message, response: type[R], token: str, timeout: float) -> R:
-        rpc = self.channel.unary_unary(
+        channel = await self.link.channel(within=timeout)
+        rpc = channel.unary_unary(
             method_of(request).path, request_serializer=_to_bytes, response_deserializer=response.FromString
         )
         return await rpc(request, timeout=timeout, metadata=_metadata(token))
@@ -81,7 +88,7 @@ class Transport:
         while True:
             token = ""
             try:
-                token = await self._tokens.get()
+                token = await self.tokens.get()
                 return await self._send(request, response, token, attempts.remaining())
             except grpc.aio.AioRpcError as failure:
                 error = error_of(failure, method.name)
@@ -111,7 +118,7 @@ class Transport:
         while True:
             token = ""
             try:
-                token = await self._tokens.get()
+                token = await self.tokens.get()
                 async with aclosing(self.attempt(request, response, token, attempts.remaining())) as messages:
                     async for message in messages:
                         started = True
@@ -143,7 +150,8 @@ class Transport:
         Raises an `AiosError`. Closing the generator cancels the RPC.
         """
         method = method_of(request)
-        rpc = self.channel.unary_stream(
+        channel = await self.link.channel(within=timeout)
+        rpc = channel.unary_stream(
             method.path, request_serializer=_to_bytes, response_deserializer=response.FromString
         )
         call = rpc(request, timeout=timeout, metadata=_metadata(token))
@@ -162,13 +170,14 @@ class Transport:
         """Make ready for the next attempt, or raise `error`."""
         if renewable(error) and token:
             try:
-                if attempts.may_renew() and await self._tokens.renew(token):
+                if attempts.may_renew() and await self.tokens.renew(token):
                     return
             except AiosError as failure:
                 # Renewing is what failed, possibly because access is restarting: that is what decides on a
                 # retry.
                 attempts.not_renewed()
                 error = failure
+        self.advise(error)
         await self.sleep(attempts.pause_after(error))
 
 

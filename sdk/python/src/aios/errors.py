@@ -27,7 +27,7 @@ class AiosError(Exception):
 
     `reason` is the kernel's word for it (`QUEUE_FULL`), `metadata` the facts behind the message,
     `retry_after` the seconds after which a new attempt makes sense (or None), `violations` the broken rules
-    of an invalid request and `method` the RPC that failed.
+    of an invalid request, `method` the RPC that failed and `hint` what to do, where the client knows that.
     """
 
     default_reason = "UNKNOWN"
@@ -41,6 +41,7 @@ class AiosError(Exception):
         retry_after: float | None = None,
         violations: tuple[Violation, ...] = (),
         method: str = "",
+        hint: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -49,13 +50,21 @@ class AiosError(Exception):
         self.retry_after = retry_after
         self.violations = violations
         self.method = method
-        if self.hint:
-            self.add_note(self.hint)  # a traceback shows it below the message
+        self._advice = ""
+        self.advise(hint or hint_of(self.reason, self.metadata))
 
     @property
     def hint(self) -> str:
         """What to do about it, in one sentence or two; empty for a reason unknown to this SDK."""
-        return hint_of(self.reason, self.metadata)
+        return self._advice
+
+    def advise(self, hint: str) -> None:
+        """Say what to do about it, instead of what was said; a traceback shows it below the message."""
+        if self._advice:
+            self.__notes__.remove(self._advice)
+        self._advice = hint
+        if hint:
+            self.add_note(hint)
 
     def __str__(self) -> str:
         text = f"{self.reason}: {self.message}" if self.message else self.reason
@@ -196,6 +205,12 @@ class PreconditionFailed(AiosError):
     default_reason = "FAILED_PRECONDITION"
 
 
+class ConnectionClosed(PreconditionFailed):
+    """The connection was closed in this program: `aios.connect` makes another one."""
+
+    default_reason = "CONNECTION_CLOSED"
+
+
 class ToolFailed(PreconditionFailed):
     """The tool itself reported a failure; the message says which."""
 
@@ -236,6 +251,16 @@ class Unavailable(AiosError):
     """A part of the kernel could not be reached, also after retries."""
 
     default_reason = "SERVICE_UNAVAILABLE"
+
+
+class KernelUnreachable(Unavailable):
+    """No kernel has answered at the address so far. It is not tried again by itself.
+
+    `metadata["address"]` is where, `metadata["cause"]` one of `refused`, `silent`, `unknown_host`,
+    `unreachable`, `tls_expected`, `plaintext_expected`, `certificate`, `client_certificate`, `http`, `other`.
+    """
+
+    default_reason = "KERNEL_UNREACHABLE"
 
 
 class NoBackend(Unavailable):

@@ -1,15 +1,15 @@
 """`aios.connect`: a connection to the kernel, acting as one caller."""
 
-import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Generator
 from datetime import UTC, datetime
+from typing import Any, Self
 
-from aios import _channel, _settings
+from aios import _settings
+from aios._link import Link
 from aios._retry import RetryPolicy
-from aios._tokens import ISSUE_TIMEOUT, FileToken, KeyedToken, NoToken, StaticToken, Tokens, issued_at
+from aios._tokens import ISSUE_TIMEOUT, Chosen, FileToken, KeyedToken, NoToken, StaticToken, Tokens, issued_at
 from aios._transport import Transport
 from aios._wire import agents as agents_wire
 from aios.api.access.v1 import access_pb2
@@ -35,11 +35,13 @@ from aios.types.agents import AgentHandle, Credential
 class Kernel:
     """The kernel as one caller sees it.
 
-    Get one from `connect`, and others from `as_agent`; they share a connection.
+    Get one from `connect`, and others from `as_agent`; they share a connection, which the one from `connect`
+    closes.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, owner: bool = False) -> None:
         self._transport = transport
+        self._owner = owner
         self.agents = Agents(transport)
         """Register agents and steer them."""
         self.llm = Llm(transport)
@@ -71,6 +73,28 @@ class Kernel:
         self.access = Access(transport)
         """Give permissions, decide approvals, read the audit."""
 
+    async def close(self) -> None:
+        """Close the connection, for everybody who acts over it. Closing twice changes nothing.
+
+        On what `as_agent` and `as_person` return it does nothing: they are guests of the connection.
+        """
+        if self._owner:
+            await self._transport.link.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self.__aenter__().__await__()
+
+    def __repr__(self) -> str:
+        link = self._transport.link
+        state = ", closed" if link.closed else ""
+        return f"<aios.Kernel at {link.target.url} as {self._transport.tokens.who}{state}>"
+
     def as_agent(self, credential: AgentHandle | Credential | str) -> "Kernel":
         """Return the kernel as that agent sees it, over the same connection.
 
@@ -100,78 +124,95 @@ class Kernel:
         response = await self._transport.call(request, access_pb2.IssueTokenResponse, timeout=timeout)
         return issued_at(response.token) or response.expire_time.ToDatetime(tzinfo=UTC).timestamp() - 60
 
+    def as_person(self, person_key: str) -> "Kernel":
+        """Return the kernel as the person with that key sees it, over the same connection."""
+        return Kernel(self._transport.with_tokens(_person(self._transport, person_key)))
+
     def _tokens(self, credential: AgentHandle | Credential | str) -> Tokens:
         if isinstance(credential, str):
             return StaticToken(credential)
         held = credential.credential if isinstance(credential, AgentHandle) else credential
+        who = credential.name if isinstance(credential, AgentHandle) else "the agent of its key"
         if held.agent_key:
-            return KeyedToken(held, self._issue)
+            return _agent(self._transport, held, who)
         if held.expire_time <= datetime.now(UTC):
             raise CredentialExpired("the credential has expired and holds no agent_key to renew it with")
-        return StaticToken(held.token)
-
-    def as_person(self, person_key: str) -> "Kernel":
-        """Return the kernel as the person with that key sees it, over the same connection."""
-        tokens = KeyedToken(unissued(person_key), self._issue_to_person)
-        return Kernel(self._transport.with_tokens(tokens))
-
-    async def _issue_to_person(self, person_key: str) -> Credential:
-        transport = self._transport.with_tokens(NoToken())
-        request = access_pb2.IssueTokenRequest(person_key=access_pb2.PersonKeyCredential(key=person_key))
-        response = await transport.call_once(request, access_pb2.IssueTokenResponse, timeout=ISSUE_TIMEOUT)
-        return agents_wire.issued(response, person_key)
-
-    async def _issue(self, agent_key: str) -> Credential:
-        # A single attempt: the call that needs the token repeats it within its own deadline.
-        transport = self._transport.with_tokens(NoToken())
-        request = access_pb2.IssueTokenRequest(agent_key=access_pb2.AgentKeyCredential(key=agent_key))
-        response = await transport.call_once(request, access_pb2.IssueTokenResponse, timeout=ISSUE_TIMEOUT)
-        return agents_wire.issued(response, agent_key)
+        return StaticToken(held.token, who)
 
 
-@asynccontextmanager
-async def connect(
+def connect(
     endpoint: str | None = None,
     token: str | None = None,
     *,
     agent_key: str | None = None,
     person_key: str | None = None,
     retry: RetryPolicy | None = None,
-) -> AsyncIterator[Kernel]:
+) -> Kernel:
     """Connect to the kernel: `async with aios.connect() as kernel:`.
 
-    `endpoint` defaults to AIOS_ENDPOINT, else to the local kernel at 127.0.0.1:7070; `https://` in front
-    turns TLS on. `token` defaults to AIOS_TOKEN, else to the administrator's token that a local kernel leaves
-    in its data directory (AIOS_DATA_DIR or ~/.aios). With `agent_key` (or AIOS_AGENT_KEY) the caller is that
-    agent and tokens are fetched as needed; with `person_key` (or AIOS_PERSON_KEY, or a file that
-    AIOS_PERSON_KEY_FILE names) it is that person. Nothing is sent before the first call. Raises
-    Unauthenticated when that file cannot be read.
+    In a notebook `kernel = aios.connect()`, or `kernel = await aios.connect()`, and `await kernel.close()` at
+    the end. `endpoint` defaults to AIOS_ENDPOINT, else to the local kernel at 127.0.0.1:7070; `https://` in
+    front turns TLS on. `token` defaults to AIOS_TOKEN, else to the administrator's token that a local kernel
+    leaves in its data directory (AIOS_DATA_DIR or ~/.aios). With `agent_key` (or AIOS_AGENT_KEY) the caller
+    is that agent and tokens are fetched as needed; with `person_key` (or AIOS_PERSON_KEY, or a file that
+    AIOS_PERSON_KEY_FILE names) it is that person.
+
+    Nothing is opened or sent before the first call. That raises KernelUnreachable within 3 s when nobody has
+    answered at the address so far, and Unauthenticated when there is no credential to be found.
     """
-    target = _settings.target(endpoint)
-    channel = _channel.acquire(target)
-    try:
-        kernel = Kernel(Transport(channel, _default_tokens(token), retry or RetryPolicy()))
-        said = token or agent_key or person_key
-        person = person_key or ("" if said else await asyncio.to_thread(_known_person_key))
-        key = agent_key or (None if said else os.environ.get("AIOS_AGENT_KEY"))
-        if person:
-            yield kernel.as_person(person)
-        else:
-            yield kernel.as_agent(unissued(key)) if key else kernel
-    finally:
-        await _channel.release(target)
+    policy = retry or RetryPolicy()
+    link = Link(_settings.target(endpoint), connect_window=min(policy.window, policy.connect_window))
+    transport = Transport(link, NoToken(), policy)
+    return Kernel(transport.with_tokens(_caller(transport, token, agent_key, person_key)), owner=True)
 
 
-def _known_person_key() -> str:
+def _caller(transport: Transport, token: str | None, agent_key: str | None, person_key: str | None) -> Tokens:
+    if person_key:
+        return _person(transport, person_key)
+    if agent_key:
+        return _agent(transport, unissued(agent_key))
+    if token:
+        return StaticToken(token)
+    return Chosen(lambda: _of_environment(transport))
+
+
+def _of_environment(transport: Transport) -> Tokens:
+    """Return the caller that the environment names: a person, an agent, a token, else the administrator."""
     try:
-        return _settings.person_key()
+        person_key = _settings.person_key()
     except OSError as error:
         raise Unauthenticated(f"no key: cannot read AIOS_PERSON_KEY_FILE ({error.strerror})") from error
+    if person_key:
+        return _person(transport, person_key)
+    if os.environ.get("AIOS_AGENT_KEY"):
+        return _agent(transport, unissued(os.environ["AIOS_AGENT_KEY"]))
+    known = os.environ.get("AIOS_TOKEN")
+    return (
+        StaticToken(known, "whoever AIOS_TOKEN names") if known else FileToken(_settings.admin_token_file())
+    )
 
 
-def _default_tokens(token: str | None) -> Tokens:
-    known = token or os.environ.get("AIOS_TOKEN")
-    return StaticToken(known) if known else FileToken(_settings.admin_token_file())
+def _person(transport: Transport, person_key: str) -> Tokens:
+    async def issue(key: str) -> Credential:
+        request = access_pb2.IssueTokenRequest(person_key=access_pb2.PersonKeyCredential(key=key))
+        return await _issued(transport, request, key)
+
+    return KeyedToken(unissued(person_key), issue, who="the person of its key")
+
+
+def _agent(transport: Transport, credential: Credential, who: str = "the agent of its key") -> Tokens:
+    async def issue(key: str) -> Credential:
+        request = access_pb2.IssueTokenRequest(agent_key=access_pb2.AgentKeyCredential(key=key))
+        return await _issued(transport, request, key)
+
+    return KeyedToken(credential, issue, who=who)
+
+
+async def _issued(transport: Transport, request: access_pb2.IssueTokenRequest, key: str) -> Credential:
+    # A single attempt: the call that needs the token repeats it within its own deadline.
+    public = transport.with_tokens(NoToken())
+    response = await public.call_once(request, access_pb2.IssueTokenResponse, timeout=ISSUE_TIMEOUT)
+    return agents_wire.issued(response, key)
 
 
 def unissued(agent_key: str) -> Credential:

@@ -4,8 +4,7 @@ Every class here is the twin of an asynchronous one: the same methods, arguments
 a private event loop in a thread of its own.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from aios._retry import RetryPolicy
 from aios.kernel import Kernel, connect
@@ -34,9 +33,10 @@ __all__ = ["SyncKernel", "SyncProvider", "SyncTextStream", "connect_sync"]
 class SyncKernel:
     """The kernel as one caller sees it. Get one from `connect_sync`, and others from `as_agent`."""
 
-    def __init__(self, inner: Kernel, portal: Portal) -> None:
+    def __init__(self, inner: Kernel, portal: Portal, *, owner: bool = False) -> None:
         self._inner = inner
         self._portal = portal
+        self._owner = owner
         self.agents = SyncAgents(inner.agents, portal)
         """Register agents and steer them."""
         self.llm = SyncLlm(inner.llm, portal)
@@ -81,8 +81,22 @@ class SyncKernel:
         """Return the kernel as the person with that key sees it; see `Kernel.as_person`."""
         return SyncKernel(self._inner.as_person(person_key), self._portal)
 
+    def close(self) -> None:
+        """Close the connection, for everybody who acts over it; see `Kernel.close`."""
+        if self._owner and not self._portal.closed:
+            self._portal.run(self._inner.close())
+            self._portal.close()
 
-@contextmanager
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return repr(self._inner).replace("aios.Kernel", "aios.SyncKernel")
+
+
 def connect_sync(
     endpoint: str | None = None,
     token: str | None = None,
@@ -90,15 +104,10 @@ def connect_sync(
     agent_key: str | None = None,
     person_key: str | None = None,
     retry: RetryPolicy | None = None,
-) -> Iterator[SyncKernel]:
+) -> SyncKernel:
     """Connect to the kernel without an event loop: `with aios.connect_sync() as kernel:`.
 
-    Arguments as for `aios.connect`.
+    Also `kernel = aios.connect_sync()`, with `kernel.close()` at the end. Arguments as for `aios.connect`.
     """
-    with (
-        Portal() as portal,
-        portal.entered(
-            connect(endpoint, token, agent_key=agent_key, person_key=person_key, retry=retry)
-        ) as kernel,
-    ):
-        yield SyncKernel(kernel, portal)
+    inner = connect(endpoint, token, agent_key=agent_key, person_key=person_key, retry=retry)
+    return SyncKernel(inner, Portal(), owner=True)

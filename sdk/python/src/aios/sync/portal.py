@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Final, Self, TypeVar
 
+from aios.errors import ConnectionClosed
+
 T = TypeVar("T")
 
 _END: Final = object()
@@ -14,15 +16,33 @@ _END: Final = object()
 class Portal:
     """Runs coroutines on a private event loop, for callers that have none.
 
-    Use as a `with` block. Any thread may call; calls of several threads run at once.
+    Use as a `with` block, or `close` it. Any thread may call; calls of several threads run at once.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="aios", daemon=True)
+        # The thread knows the loop and not the portal: a portal that was forgotten can end it.
+        self._thread = threading.Thread(target=_serve, args=(self._loop,), name="aios", daemon=True)
+        self._thread.start()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._loop.is_closed()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what `work` returns. An interrupt of the waiting thread cancels it."""
+        """Return what `work` returns. An interrupt of the waiting thread cancels it.
+
+        Raises ConnectionClosed after `close`, and RuntimeError on the portal's own thread, which would wait
+        for itself.
+        """
+        if self._loop.is_closed() or threading.current_thread() is self._thread:
+            work.close()
+            if self._loop.is_closed():
+                raise ConnectionClosed("the connection is closed: call aios.connect_sync() again")
+            raise RuntimeError(
+                "this runs on the event loop already: use the asynchronous kernel, and await it"
+            )
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -51,15 +71,29 @@ class Portal:
         else:
             self.run(_exit(manager, None))
 
+    def close(self) -> None:
+        """Cancel what still runs and end the thread. Closing twice changes nothing."""
+        if not self._loop.is_closed():
+            self.run(_cancel_the_rest())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.run(_cancel_the_rest())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self.close()
+
+    def __del__(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
 
 
 async def _next(items: AsyncIterator[T]) -> Any:
