@@ -11,6 +11,7 @@ from google.protobuf.descriptor import FileDescriptor
 from aios.api.access.v1 import access_pb2
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
+from aios.api.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from aios.api.memory.v1 import memory_pb2
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
@@ -40,6 +41,8 @@ from gateway.inference.servicer import InferenceServicer
 from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, PrometheusPoolMetrics, StateMetrics
 from gateway.places import SWEEP_SECONDS
 from gateway.routing import MANAGERS
+from gateway.servicer import GatewayServicer
+from gateway.syscalls import SyscallWatch
 from services.chassis.auth.agents import AccessAgentDirectory
 from services.chassis.auth.identity import Caller
 from services.chassis.dispatch.client import DispatchClient
@@ -111,6 +114,7 @@ async def build(process: Process) -> App:
     async def scheduler_problem() -> str | None:
         return None if stream.connected else "the scheduler has not welcomed this gateway"
 
+    syscalls = SyscallWatch(directory.above, process.clock)
     forwarder = Forwarder(
         channels,
         methods.table(*FORWARDED),
@@ -129,13 +133,19 @@ async def build(process: Process) -> App:
                 inference_pb2_grpc.add_InferenceServiceServicer_to_server,
                 InferenceServicer(use_cases, process.openings),
                 inference_pb2.DESCRIPTOR,
-            )
+            ),
+            (
+                gateway_pb2_grpc.add_GatewayServiceServicer_to_server,
+                GatewayServicer(syscalls),
+                gateway_pb2.DESCRIPTOR,
+            ),
         ],
         handlers=[forwarder],
         known=FORWARDED,
         trust_ids=False,
         pace=pace,
         root=directory.root,
+        observer=syscalls,
         listeners=await _doors(process, use_cases, directory),
         readiness={"backend": backend_problem, "scheduler": scheduler_problem},
     )

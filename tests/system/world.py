@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from aios.api.access.v1 import access_pb2_grpc
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from aios.api.context.v1 import context_pb2_grpc
+from aios.api.gateway.v1 import gateway_pb2
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from aios.api.memory.v1 import memory_pb2_grpc
 from aios.api.scheduler.v1 import scheduler_pb2_grpc
@@ -27,7 +28,7 @@ Metadata = tuple[tuple[str, str], ...]
 
 METHODS: Mapping[str, Method] = {
     method.label.removeprefix("aios.api."): method
-    for method in methods.table(*FORWARDED, inference_pb2.DESCRIPTOR).values()
+    for method in methods.table(*FORWARDED, inference_pb2.DESCRIPTOR, gateway_pb2.DESCRIPTOR).values()
 }
 """Every method of the kernel by a short name such as `memory.v1.MemoryService/GetNote`."""
 FROM_OUTSIDE = {label: method for label, method in METHODS.items() if method.audience is not Audience.KERNEL}

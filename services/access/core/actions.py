@@ -64,6 +64,7 @@ ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "agent.purge": _ADMIN_ALONE,
     "agent.read": _STEER | _PERSON,
     "agent.register": _SELF,
+    "agent.trace": _STEER | _PERSON,
     "agent.update": _STEER,
     "context.delete": _DATA,
     "context.read": _DATA,

@@ -100,6 +100,11 @@ class AccessAgentDirectory:
         known = self._known.get((tenant, agent))
         return agent if known is None else known.program
 
+    def above(self, tenant: str, agent: str) -> tuple[str, ...]:
+        """Return the agents above one, root first, as far as known without asking."""
+        known = self._known.get((tenant, agent))
+        return () if known is None else known.path
+
     def standing(self, caller: Caller) -> Standing:
         """Return where the calling agent stands, as far as known without asking; weights are 1 otherwise.
 

@@ -129,6 +129,10 @@ class LocalContext:
         """Return the text of that status."""
         return self._details
 
+    def trailing_metadata(self) -> Metadata:
+        """Return what comes with the status."""
+        return self._trailing
+
     async def read(self) -> bytes:
         """Return the request."""
         return self._request

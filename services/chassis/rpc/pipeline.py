@@ -30,6 +30,7 @@ from services.chassis.rpc.errors import DeadlineExceeded, Draining, KernelError,
 from services.chassis.rpc.known_trees import Trees
 from services.chassis.rpc.live_streams import READER_SECONDS, WATCHES, LiveStream, LiveStreams
 from services.chassis.rpc.methods import Lane, Method
+from services.chassis.rpc.observer import Asked, CallObserver, end_of, seen
 from services.chassis.rpc.pumping import pump
 from services.chassis.rpc.steps import authorize, deadline, headers, mapping, peers, validation
 from services.chassis.rpc.steps.exposure import Exposure
@@ -67,7 +68,10 @@ class Pipeline(grpc.GenericRpcHandler):
         pace: RefusalPace | None = None,
         root: Root = own_root,
         entrance: Entrance | None = None,
+        observer: CallObserver | None = None,
     ) -> None:
+        self.observer = observer
+        """Sees every call of a caller who is known; None: nobody ever looks."""
         self.arrivals = arrivals or Arrivals()
         self.entrance = entrance or Entrance()
         """Where calls begin their way through the steps."""
@@ -220,6 +224,7 @@ class _Call:
         "_exposure",
         "_held",
         "_method",
+        "_named",
         "_pipeline",
         "_principal",
         "_series",
@@ -244,6 +249,7 @@ class _Call:
         self._held: tuple[Owner | None, int] = (None, 0)
         self._principal: Principal | None = None
         self._size = 0
+        self._named = ""
         self._pipeline = pipeline
         self._method = method
         self._series = series
@@ -292,6 +298,7 @@ class _Call:
                 self._pipeline.arrivals.release(self._held[0], self._held[1])
             if self._span is not None:
                 self._span.end(code)
+            self._observe(code)
             self._series.end(code, time.perf_counter() - self._started)
 
     @property
@@ -306,7 +313,8 @@ class _Call:
         data = await self._read(principal)
         self._size = len(data)
         request = await validation.admit(method, data)
-        await self._authorize(head, principal, method.resource_of(request))
+        self._named = method.resource_of(request)
+        await self._authorize(head, principal, self._named)
         if raw:
             return data
         validation.validate(method, request)
@@ -351,8 +359,18 @@ class _Call:
             self._pipeline.streams.admitted(self.stream, permit.question, permit.permission)
         if permit.permission.tree:
             self._pipeline.trees.learn(principal.tenant, principal.agent, permit.permission.tree)
-        self._caller = _caller(head, principal, permit, self.deadline)
+        self._caller = authorize.caller(head, principal, permit, self.deadline)
         set_caller(self._caller)
+        if self.stream is not None:
+            self._observe("")
+
+    def _observe(self, code: str) -> None:
+        """Show the call to who looks; without a code it begins. Costs two comparisons while nobody does."""
+        if (observer := self._pipeline.observer) is not None and observer.watched:
+            age = time.perf_counter() - self._started
+            what = Asked(self._method.label, self._named, self._size)
+            if self._principal is not None:
+                observer.saw(seen(self._principal, self._caller, what, age, end_of(code, self._context)))
 
     async def _identify(self) -> tuple[headers.Headers, Principal]:
         if self._method.endless and self._pipeline.endless.draining:
@@ -436,30 +454,6 @@ class _Call:
         return DeadlineExceeded(
             f"{self._method.label} took longer than it may", metadata={"method": self._method.label}
         )
-
-
-def _caller(head: headers.Headers, principal: Principal, permit: authorize.Permit, ends: float) -> Caller:
-    known = permit.permission
-    tree = known.tree or principal.agent
-    return Caller(
-        agent=principal.agent,
-        tenant=principal.tenant,
-        kind=principal.kind,
-        token=head.token if principal.agent else "",
-        parent=principal.parent,
-        owner=permit.owner,
-        syscall_id=head.syscall_id,
-        trace_id=head.trace_id,
-        span_id=head.span_id,
-        resource=permit.resource,
-        tree=tree,
-        owner_tree=known.owner_tree or (tree if permit.owner == principal.agent else permit.owner),
-        untrusted=known.untrusted,
-        effect_matters=known.effect_matters,
-        needs_approval=known.needs_approval,
-        credential=principal,
-        deadline=ends,
-    )
 
 
 def _told(error: grpc.aio.AbortError) -> bool:

@@ -143,6 +143,19 @@ def _status_in(trailing: Any) -> status_pb2.Status | None:
     return None
 
 
+def reason_in(trailing: Any) -> str:
+    """Return the reason of the typed error that trailing metadata holds; empty where it holds none."""
+    status, info = _status_in(trailing), error_details_pb2.ErrorInfo()
+    for detail in status.details if status is not None else ():
+        if detail.Is(info.DESCRIPTOR):
+            try:
+                detail.Unpack(info)
+            except DecodeError:
+                return ""
+            return str(info.reason)
+    return ""
+
+
 def our_code(status: grpc.StatusCode) -> Code:
     """Return the kernel's name of a grpc status code."""
     return _OURS[status]

@@ -30,6 +30,7 @@ from services.chassis.rpc import client
 from services.chassis.rpc.errors import ServiceUnavailable
 from services.chassis.rpc.exchange import AccessExchange, TokenExchange
 from services.chassis.rpc.live_streams import READER_SECONDS, WATCHES
+from services.chassis.rpc.observer import CallObserver
 from services.chassis.runtime import config, interpreter, logs, ports, private_files
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.runtime.config import ConfigError, SettingRefused
@@ -176,6 +177,8 @@ class App:
     """Further ways into the process."""
     root: Root = own_root
     """Tells the root of an agent's tree without asking anybody, for what is shared by trees."""
+    observer: CallObserver | None = None
+    """Sees every call of a caller who is known, as long as somebody looks."""
     started: Callable[[ChassisServer], Awaitable[None]] | None = None
     """Called once everything is bound."""
 
@@ -436,6 +439,7 @@ async def _start(process: Process, app: App) -> ChassisServer:
         tls=process.tls,
         pace=app.pace,
         root=app.root,
+        observer=app.observer,
     )
     await server.start()
     process.tasks.start("loop-lag", lambda: watch_loop_lag(process.metrics))

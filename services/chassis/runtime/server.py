@@ -24,6 +24,7 @@ from services.chassis.rpc.arrivals import BODIES_BYTES, Arrivals
 from services.chassis.rpc.client import MAX_MESSAGE_BYTES
 from services.chassis.rpc.live_streams import READER_SECONDS, SWEEP_SECONDS, WATCHES
 from services.chassis.rpc.local import LocalChannel
+from services.chassis.rpc.observer import CallObserver
 from services.chassis.rpc.pipeline import Pipeline
 from services.chassis.runtime import metrics
 from services.chassis.runtime.files import allow_files
@@ -171,6 +172,7 @@ class ChassisServer:
         tls: TlsIdentity | None = None,
         pace: RefusalPace | None = None,
         root: Root = own_root,
+        observer: CallObserver | None = None,
     ) -> None:
         self._tls = tls
         self.name = name
@@ -198,6 +200,7 @@ class ChassisServer:
             arrivals=arrivals,
             pace=pace,
             root=root,
+            observer=observer,
         )
         self._of_processes = trust_ids
         self._servicers = servicers

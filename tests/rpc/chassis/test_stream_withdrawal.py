@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from aios.api.access.v1 import access_pb2, resources_pb2
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
+from aios.api.gateway.v1 import gateway_pb2
 from aios.api.inference.v1 import inference_pb2
 from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2
 from aios.api.storage.v1 import storage_pb2
@@ -44,6 +45,7 @@ HOW: dict[str, Message] = {
     "WatchApprovals": access_pb2.WatchApprovalsRequest(),
     "Dispatch": dispatch_pb2.DispatchRequest(),
     "WatchSchedule": scheduler_pb2.WatchScheduleRequest(parent="agents/owner"),
+    "WatchSyscalls": gateway_pb2.WatchSyscallsRequest(name="agents/owner"),
     "StreamGenerate": inference_pb2.StreamGenerateRequest(),
     "WatchGeneration": inference_pb2.WatchGenerationRequest(name="agents/owner/generations/g"),
     "ReadFile": storage_pb2.ReadFileRequest(name="agents/owner/files/f"),

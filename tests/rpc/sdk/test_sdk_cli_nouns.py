@@ -1,16 +1,20 @@
 """The grammar of the aios command, and its commands for files, conversations, records and models."""
 
+import contextlib
 import io
 import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from aios.cli import main as cli
+from aios.errors import NotFound
 from aios.sync import connect_sync
 from aios.sync.portal import Portal
 from aios.testing import FakeKernel
@@ -174,3 +178,39 @@ def test_a_reader_that_leaves_early_ends_the_command_without_a_word(fake: FakeKe
     os.close(write)
 
     assert (ended.returncode, ended.stderr) == (1, b"")
+
+
+def test_the_syscalls_of_an_agent_are_shown_as_they_happen(fake: FakeKernel, run: Run) -> None:
+    run("agents", "register", "amy")
+
+    def act() -> None:
+        deadline = time.monotonic() + 30
+        while not any(call.method == "WatchSyscalls" for call in fake.calls) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with connect_sync(fake.endpoint, agent_key="fake-key-amy") as kernel:
+            kernel.memory.put("plan", "x")
+            with contextlib.suppress(NotFound):
+                kernel.memory.get("absent")
+
+    acting = threading.Thread(target=act)
+    acting.start()
+    code, out, err = run("trace", "amy", "--seconds", "1.5")
+    acting.join()
+
+    assert code == 0
+    assert err == "aios: watching; Ctrl-C ends it\n"
+    assert "MemoryService.PutNote() = OK" in out
+    assert "MemoryService.GetNote() = NOTE_NOT_FOUND" in out
+    assert run("trace", "--tree")[0] == 2
+
+
+def test_top_prints_one_look_where_nobody_sits(fake: FakeKernel, run: Run) -> None:
+    run("agents", "register", "amy")
+    fake.add_waiting_call("amy", "c1", wait=2.0, summary="One call is ahead.")
+    code, out, _ = run("top")
+
+    assert code == 0
+    assert out.startswith("aios top - ")
+    assert "amy" in out
+    assert "\x1b" not in out
+    assert json.loads(run("top", "--json")[1])["calls"][0]["wait"] == 2.0

@@ -18,6 +18,7 @@ from aios._transport import OPEN_KEY
 from aios.api.access.v1 import access_pb2
 from aios.api.agent.v1 import agent_pb2
 from aios.api.common.v1 import options_pb2
+from aios.api.gateway.v1 import gateway_pb2
 from aios.api.scheduler.v1 import scheduler_pb2
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
@@ -64,6 +65,11 @@ async def _watch_schedule(kernel: Kernel) -> AsyncGenerator[object, None]:
         yield event
 
 
+async def _watch_syscalls(kernel: Kernel) -> AsyncGenerator[object, None]:
+    async for event in kernel.agents.trace():
+        yield event
+
+
 async def _watch_files(kernel: Kernel) -> AsyncGenerator[object, None]:
     async for event in kernel.files.watch("reports"):
         yield event
@@ -90,6 +96,7 @@ OPEN: dict[str, tuple[Callable[[Kernel], AsyncGenerator[object, None]], Message]
     "WatchAgents": (_watch_agents, agent_pb2.WatchAgentsResponse()),
     "WatchApprovals": (_watch_approvals, access_pb2.WatchApprovalsResponse()),
     "WatchSchedule": (_watch_schedule, scheduler_pb2.WatchScheduleResponse()),
+    "WatchSyscalls": (_watch_syscalls, gateway_pb2.WatchSyscallsResponse()),
     "WatchFiles": (_watch_files, storage_pb2.WatchFilesResponse(sequence=7)),
     "TakeCalls": (_take_calls, tool_pb2.TakeCallsResponse(heartbeat=tool_pb2.TakeCallsHeartbeat())),
 }

@@ -21,6 +21,7 @@ from google.protobuf.message import Message
 
 from aios.api.access.v1 import access_pb2
 from aios.api.agent.v1 import agent_pb2
+from aios.api.gateway.v1 import gateway_pb2
 from aios.api.memory.v1 import memory_pb2
 from aios.api.scheduler.v1 import scheduler_pb2
 from aios.api.storage.v1 import storage_pb2
@@ -126,6 +127,9 @@ LAST = (
 WATCHES = {
     "access.v1.AccessService/WatchApprovals": access_pb2.WatchApprovalsRequest(),
     "agent.v1.AgentService/WatchAgents": agent_pb2.WatchAgentsRequest(),
+    "gateway.v1.GatewayService/WatchSyscalls": gateway_pb2.WatchSyscallsRequest(
+        name="agents/me", descendants=True
+    ),
     "scheduler.v1.SchedulerService/WatchSchedule": scheduler_pb2.WatchScheduleRequest(),
     "storage.v1.StorageService/WatchFiles": storage_pb2.WatchFilesRequest(parent="agents/me/files"),
 }

@@ -57,6 +57,8 @@ GATEWAY = {
     "metrics",
     "errors",
     "routing",
+    "servicer",
+    "syscalls",
     "forwarder",
     "control_gate",
     "data_gate",

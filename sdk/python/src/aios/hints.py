@@ -149,6 +149,7 @@ GRANTABLE: Final = frozenset(
         "agent.list",
         "agent.privilege",
         "agent.read",
+        "agent.trace",
         "agent.update",
         "context.delete",
         "context.read",

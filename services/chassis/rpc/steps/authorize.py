@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 
 from services.chassis.auth.authz_client import Authorizer, Permission, PermissionCheck
-from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.auth.processes import GATEWAY
 from services.chassis.auth.tokens import Authenticator
 from services.chassis.rpc import names
 from services.chassis.rpc.errors import CredentialMissing, PermissionDenied
 from services.chassis.rpc.methods import Audience, Effect, Method
+from services.chassis.rpc.steps.headers import Headers
 
 ANYBODY = Principal(agent="", tenant="", kind=Kind.ANONYMOUS)
 """The principal of a public method, which looks at no credential."""
@@ -85,3 +86,28 @@ async def authorize(authorizer: Authorizer, method: Method, principal: Principal
         approvable=method.approvable,
     )
     return Permit(owner, resource, question, await authorizer.authorize(question))
+
+
+def caller(head: Headers, principal: Principal, permit: Permit, ends: float) -> Caller:
+    """Return who calls and what is known about the call; `ends` is its deadline on the monotonic clock."""
+    known = permit.permission
+    tree = known.tree or principal.agent
+    return Caller(
+        agent=principal.agent,
+        tenant=principal.tenant,
+        kind=principal.kind,
+        token=head.token if principal.agent else "",
+        parent=principal.parent,
+        owner=permit.owner,
+        syscall_id=head.syscall_id,
+        trace_id=head.trace_id,
+        span_id=head.span_id,
+        resource=permit.resource,
+        tree=tree,
+        owner_tree=known.owner_tree or (tree if permit.owner == principal.agent else permit.owner),
+        untrusted=known.untrusted,
+        effect_matters=known.effect_matters,
+        needs_approval=known.needs_approval,
+        credential=principal,
+        deadline=ends,
+    )

@@ -6,6 +6,7 @@ from typing import cast
 from aios._wire import common
 from aios.api.access.v1 import access_pb2
 from aios.api.agent.v1 import agent_pb2 as pb
+from aios.api.gateway.v1 import gateway_pb2
 from aios.types.agents import (
     AgentEvent,
     AgentHandle,
@@ -15,6 +16,7 @@ from aios.types.agents import (
     Credential,
     Hints,
     SchedulingClass,
+    SyscallEvent,
 )
 
 CLASS = "SCHEDULING_CLASS_"
@@ -127,3 +129,24 @@ def issued(message: access_pb2.IssueTokenResponse, agent_key: str) -> Credential
 def event(message: pb.WatchAgentsResponse) -> AgentEvent:
     """Return an event of WatchAgents."""
     return AgentEvent(agent=info(message.agent), initial=message.initial, revision=message.revision)
+
+
+def syscall_event(message: gateway_pb2.WatchSyscallsResponse) -> SyscallEvent:
+    """Return an event of WatchSyscalls."""
+    if not message.HasField("event"):
+        return SyscallEvent(phase="watching")
+    told = message.event
+    ended = told.phase != gateway_pb2.SYSCALL_PHASE_BEGUN
+    return SyscallEvent(
+        phase="ended" if ended else "begun",
+        method=told.method.rpartition(".")[2].replace("/", "."),
+        agent=told.agent,
+        resource=told.resource,
+        syscall_id=told.syscall_id,
+        time=told.begin_time.ToDatetime(UTC),
+        duration=told.duration.ToNanoseconds() / 1e9 if ended else None,
+        code=told.code,
+        reason=told.reason,
+        request_bytes=told.request_bytes,
+        lost_count=message.lost_count,
+    )

@@ -12,7 +12,8 @@ from aios._wire import agents as wire
 from aios._wire import common
 from aios._wire.common import agent_name
 from aios.api.agent.v1 import agent_pb2 as pb
-from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Caps, Hints
+from aios.api.gateway.v1 import gateway_pb2
+from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Caps, Hints, SyscallEvent
 
 
 class Agents:
@@ -183,3 +184,19 @@ class Agents:
         async with aclosing(stream):
             async for message in stream:
                 yield wire.event(message)
+
+    async def trace(
+        self, agent: str = "me", *, descendants: bool = False, timeout: float | None = None
+    ) -> AsyncIterator[SyscallEvent]:
+        """Yield the agent's syscalls as they begin and end, with `descendants` those of all below it, too.
+
+        A reader that falls behind loses the oldest and is told how many. `timeout` bounds the whole watch.
+        Unit: seconds; default: no bound. Raises PermissionDenied.
+        """
+        request = gateway_pb2.WatchSyscallsRequest(name=agent_name(agent), descendants=descendants)
+        stream = follow_forever(
+            self._transport, lambda: request, gateway_pb2.WatchSyscallsResponse, timeout=timeout
+        )
+        async with aclosing(stream):
+            async for message in stream:
+                yield wire.syscall_event(message)

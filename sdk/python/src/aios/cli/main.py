@@ -26,6 +26,7 @@ from aios.cli import (
     secrets,
     session,
     terminal,
+    top,
     trace,
     web,
 )
@@ -158,6 +159,7 @@ _COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     "queue": queue.queue,
     "why": queue.why,
     "cancel": queue.cancel,
+    "top": top.top,
     "trace": trace.trace,
     "audit": access.audit,
     "usage": quotas.usage,

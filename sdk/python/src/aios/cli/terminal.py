@@ -6,9 +6,12 @@ direction of writing, characters without width. Whatever passes here has them wr
 """
 
 import os
+import shutil
 import sys
 import traceback
 import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -134,6 +137,31 @@ def console(**options: Any) -> "Console":
                 yield segment if segment.control else Segment(lines(segment.text), segment.style)
 
     return HarmlessConsole(**{"highlight": False, "markup": False, "emoji": False, **options})
+
+
+class Screen:
+    """The whole of a terminal, drawn anew each time; what was on it comes back at the end."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and lines, as they are now."""
+        found = shutil.get_terminal_size()
+        return found.columns, found.lines
+
+    def draw(self, page: Sequence[str]) -> None:
+        """Show lines, of which each is harmless, as one write: no half of a page is seen."""
+        drawn = "\r\n".join(f"{line(each)}\x1b[K" for each in page)
+        _write(sys.stdout, f"\x1b[H{drawn}\x1b[J", nl=False)
+
+
+@contextmanager
+def screen() -> Iterator[Screen]:
+    """Take the whole terminal, as `top` and `less` do, and give it back however the block ends."""
+    _write(sys.stdout, "\x1b[?1049h\x1b[?25l", nl=False)
+    try:
+        yield Screen()
+    finally:
+        _write(sys.stdout, "\x1b[?25h\x1b[?1049l", nl=False)
 
 
 def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -1,4 +1,4 @@
-"""`aios trace`: record who waited, ran and was switched."""
+"""`aios trace`: the syscalls of one agent as they happen; without one, who waited, ran and was switched."""
 
 import json
 from pathlib import Path
@@ -19,11 +19,16 @@ STYLES = {"█": "green", "▒": "red", "░": "yellow"}
 
 
 def trace(
+    of: Annotated[
+        str, typer.Argument(metavar="agent", help="Show each syscall of this agent as it happens.")
+    ] = "",
     *,
+    tree: Annotated[bool, typer.Option("--tree", "-t", help="Those of all agents below it, too.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Only syscalls that failed.")] = False,
     duration: Annotated[
         float | None, typer.Option("--seconds", "-s", min=0.0, help="How long; default: until Ctrl-C.")
     ] = None,
-    agent: Annotated[str, typer.Option("--agent", "-a", help="Only this agent and its children.")] = "",
+    agent: Annotated[str, typer.Option("--agent", "-a", help="Record only this agent and those below.")] = "",
     out: Annotated[
         Path, typer.Option("--out", "-o", help="File for chrome://tracing and ui.perfetto.dev.")
     ] = Path("trace.json"),
@@ -31,7 +36,17 @@ def trace(
         Path | None, typer.Option("--chart", help="Draw a picture too: a .png or .svg file.")
     ] = None,
 ) -> None:
-    """Record what the scheduler does: who waits, who runs, who is switched."""
+    """Show each syscall of an agent as it happens; without one record what the scheduler does.
+
+    That is who waits, who runs and who is switched, as a chart and as a file for ui.perfetto.dev.
+    """
+    if of:
+        from aios.cli import syscalls  # noqa: PLC0415  # keeps `aios --help` quick
+
+        syscalls.follow(of, tree=tree, duration=duration, failed=failed)
+        return
+    if tree or failed:
+        raise typer.BadParameter("--tree and --failed are for the syscalls of an agent: name it")
     from aios.cli import timeline as lines  # noqa: PLC0415  # keeps `aios --help` quick
     from aios.cli.recording import Recording  # noqa: PLC0415  # same
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from aios.calls.agents import Agents
 from aios.sync.portal import Portal
-from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Caps, Hints
+from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Caps, Hints, SyscallEvent
 
 
 class SyncAgents:
@@ -152,3 +152,13 @@ class SyncAgents:
         Unit: seconds; default: no bound. Raises PermissionDenied.
         """
         return self._portal.iterate(self._inner.watch(parent=parent, timeout=timeout))
+
+    def trace(
+        self, agent: str = "me", *, descendants: bool = False, timeout: float | None = None
+    ) -> Iterator[SyscallEvent]:
+        """Yield the agent's syscalls as they begin and end, with `descendants` those of all below it, too.
+
+        A reader that falls behind loses the oldest and is told how many. `timeout` bounds the whole watch.
+        Unit: seconds; default: no bound. Raises PermissionDenied.
+        """
+        return self._portal.iterate(self._inner.trace(agent, descendants=descendants, timeout=timeout))

@@ -9,11 +9,12 @@ import grpc.aio
 
 from aios._retry import RetryPolicy
 from aios.api.inference.v1 import inference_pb2
-from aios.errors import AiosError
+from aios.errors import AiosError, Unauthenticated
 from aios.kernel import Kernel, connect
 from aios.testing.access import FakeAccess
 from aios.testing.caller import Caller
 from aios.testing.contexts import FakeContexts
+from aios.testing.gateway import FakeGateway
 from aios.testing.inference import FakeInference, Reply
 from aios.testing.memory import FakeMemory
 from aios.testing.recorder import Call, Recorder
@@ -43,9 +44,11 @@ class FakeKernel:
         self._inference = FakeInference()
         self._tools = FakeTools()
         self._scheduler = FakeScheduler()
+        self._gateway = FakeGateway()
         self._areas: dict[str, object] = {
             "AgentService": self._agents,
             "AccessService": self._agents,
+            "GatewayService": self._gateway,
             "InferenceService": self._inference,
             "MemoryService": FakeMemory(),
             "StorageService": FakeStorage(),
@@ -139,6 +142,14 @@ class FakeKernel:
     def caller(self, token: str) -> Caller:
         """Return who a token names. Raises Unauthenticated."""
         return self._agents.caller(token)
+
+    def ended(self, method: str, token: str, reason: str) -> None:
+        """Tell those who watch of a call that has ended; one of nobody known is shown to nobody."""
+        try:
+            agent = self.caller(token).agent
+        except Unauthenticated:
+            return
+        self._gateway.ended(method, agent, reason)
 
     def area(self, service: str) -> object | None:
         """Return the object that answers a service, such as `MemoryService`, or None."""

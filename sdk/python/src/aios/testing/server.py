@@ -15,6 +15,7 @@ from aios._transport import OPEN_KEY
 from aios.api.access.v1 import access_pb2
 from aios.api.agent.v1 import agent_pb2
 from aios.api.context.v1 import context_pb2
+from aios.api.gateway.v1 import gateway_pb2
 from aios.api.inference.v1 import inference_pb2
 from aios.api.memory.v1 import memory_pb2
 from aios.api.scheduler.v1 import scheduler_pb2
@@ -31,6 +32,7 @@ FILES: tuple[FileDescriptor, ...] = tuple(
         access_pb2,
         agent_pb2,
         context_pb2,
+        gateway_pb2,
         inference_pb2,
         memory_pb2,
         scheduler_pb2,
@@ -49,6 +51,10 @@ class Kernel(Protocol):
 
     def caller(self, token: str) -> Caller:
         """Return who a token names. Raises Unauthenticated."""
+        ...
+
+    def ended(self, method: str, token: str, reason: str) -> None:
+        """Take note of a call that has ended; an empty reason is success."""
         ...
 
     def area(self, service: str) -> object | None:
@@ -78,11 +84,17 @@ class Handlers(grpc.GenericRpcHandler):
         decode = message_factory.GetMessageClass(method.input_type).FromString
 
         async def answer(request: Message, context: Context) -> AsyncIterator[Message]:
+            reason = ""
             try:
                 async for response in self._answers(method, request, context):
                     yield response
             except AiosError as error:
+                reason = error.reason
                 await context.abort(code_of(error), error.message, trailers_of(error))
+            finally:
+                self._kernel.ended(
+                    f"{method.containing_service.full_name}/{method.name}", _token(context), reason
+                )
 
         return grpc.unary_stream_rpc_method_handler(
             answer, request_deserializer=decode, response_serializer=_to_bytes
@@ -91,9 +103,7 @@ class Handlers(grpc.GenericRpcHandler):
     async def _answers(
         self, method: MethodDescriptor, request: Message, context: Context
     ) -> AsyncIterator[Message]:
-        metadata = dict(context.invocation_metadata() or ())
-        token = str(metadata.get("authorization", "")).removeprefix("Bearer ")
-        caller, refusal = self._known(token)
+        caller, refusal = self._known(_token(context))
         failure = self._record(method.name, caller, request)
         if failure is not None and failure.after == 0:
             raise failure.error
@@ -141,3 +151,8 @@ class Handlers(grpc.GenericRpcHandler):
 
 def _to_bytes(message: Message) -> bytes:
     return message.SerializeToString()
+
+
+def _token(context: Context) -> str:
+    metadata = dict(context.invocation_metadata() or ())
+    return str(metadata.get("authorization", "")).removeprefix("Bearer ")

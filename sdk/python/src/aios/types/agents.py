@@ -172,3 +172,42 @@ class AgentEvent:
 
     revision: int
     """The access revision of the change."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyscallEvent:
+    """A moment in the life of an agent's syscall."""
+
+    phase: Literal["watching", "begun", "ended"]
+    """`watching` comes first, and again after a broken connection: from then on nothing is missed. `begun` is
+    told of calls that may last, `ended` of all."""
+
+    method: str = ""
+    """Such as `MemoryService.PutNote`."""
+
+    agent: str = ""
+    """Who calls: resource name `agents/{id}`."""
+
+    resource: str = ""
+    """What it is about; empty where it names nothing."""
+
+    syscall_id: str = ""
+    """What logs and traces know it by."""
+
+    time: datetime | None = None
+    """When it came."""
+
+    duration: float | None = None
+    """How long it took; None: it has begun. Unit: seconds."""
+
+    code: str = ""
+    """Name of the gRPC status that it ended with, such as `OK`."""
+
+    reason: str = ""
+    """The kernel's word for why it failed, such as `NOTE_NOT_FOUND`."""
+
+    request_bytes: int = 0
+    """Size of the request."""
+
+    lost_count: int = 0
+    """Events that this reader lost just before, as it was too slow."""
