@@ -29,9 +29,9 @@ from gateway.http.mcp.settings import McpSettings
 from gateway.http.server import Door
 from gateway.inference.adapters.checkpoints import ContextCheckpoints
 from gateway.inference.adapters.dispatcher import InferenceDispatcher
+from gateway.inference.adapters.judges import ProcessJudge
 from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
 from gateway.inference.backends.tgi.backend import TgiBackend, TgiConfig
-from gateway.inference.core.constraints import CompilingChecker
 from gateway.inference.core.kept import KeepLimits
 from gateway.inference.ports import Backend, CheckpointStore
 from gateway.inference.service.dependencies import RunnerConfig
@@ -248,13 +248,16 @@ def _use_cases(
     *,
     directory: AccessAgentDirectory,
 ) -> InferenceUseCases:
+    metrics = PrometheusInferenceMetrics(process.registry)
+    judge = ProcessJudge(told=metrics.workers.ended)
+    process.stack.push_async_callback(judge.close)
     use_cases = InferenceUseCases(
         pool=pool,
         dispatcher=dispatcher,
-        checker=CompilingChecker(),
+        judge=judge,
         checkpoints=_checkpoints(context_pb2_grpc.ContextServiceStub(channels["context"]), process.exchange),
         agents=directory,
-        metrics=PrometheusInferenceMetrics(process.registry),
+        metrics=metrics,
         clock=process.clock,
         config=InferenceConfig(
             calls=settings.quota_generations,

@@ -14,7 +14,7 @@ from services.chassis.dispatch.scheduling import QueueOutcome
 from services.chassis.gate import Gate
 from services.chassis.rpc.errors import DeadlineExceeded
 from services.chassis.rpc.methods import Lane
-from services.chassis.runtime.metrics import DURATION_BUCKETS
+from services.chassis.runtime.metrics import DURATION_BUCKETS, WorkerMetrics
 
 
 class GateMetrics:
@@ -68,6 +68,7 @@ class PrometheusInferenceMetrics:
     """What inference records; see gateway.inference.ports.InferenceMetrics."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.workers = WorkerMetrics(registry)
         self._wait = Histogram(
             "aios_inference_wait_seconds",
             "Time in the scheduler's queue until a grant, by class and outcome.",

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
+from gateway.inference.core.questions import Calls, Keeping, Question
 from gateway.inference.model import (
     BackendRequest,
     Checkpoint,
@@ -166,6 +167,21 @@ class ConstraintChecker(Protocol):
 
     def compile_tools(self, tools: Sequence[ToolDefinition]) -> Callable[[str, str], bool]:
         """Return a predicate over calls, by name and JSON text of the arguments. Raises ConstraintInvalid."""
+        ...
+
+
+class ConstraintJudge(Protocol):
+    """Answers what outputs are bound to, and whether they kept it, without stopping this process."""
+
+    async def find(self, question: Question) -> Constraint | None:
+        """Return what a backend is to be given; None: nothing binds the output.
+
+        Raises ConstraintInvalid, and what stands for too many questions or none to answer them.
+        """
+        ...
+
+    async def keep(self, question: Question, output: str | None, calls: Calls) -> Keeping:
+        """Hold a finished output, and the calls in it, against what a question has been found to mean."""
         ...
 
 

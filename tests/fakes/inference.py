@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gateway.inference.adapters.judges import ProcessJudge
 from gateway.inference.core.circuit import CircuitConfig
-from gateway.inference.core.constraints import CompilingChecker
 from gateway.inference.model import Delta, Event, GenerationSpec
 from gateway.inference.ports import Backend
 from gateway.inference.service.dependencies import RunnerConfig
@@ -130,10 +130,11 @@ async def inference(
         replace(PROBES, circuit=circuit or PROBES.circuit),
         clock,
     )
+    judge = ProcessJudge()
     use_cases = InferenceUseCases(
         pool=pool,
         dispatcher=dispatcher,
-        checker=CompilingChecker(),
+        judge=judge,
         checkpoints=lambda _caller: checkpoints,
         agents=OneHint(),
         metrics=metrics,
@@ -149,3 +150,4 @@ async def inference(
         for watch in watches:
             watch.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
+        await judge.close()

@@ -7,18 +7,32 @@ from typing import Final
 from gateway.errors import ConstraintUnmet
 from gateway.inference.backends.native import native_message
 from gateway.inference.core import prompt_plan
+from gateway.inference.core.json_text import object_text
+from gateway.inference.core.questions import Question
 from gateway.inference.core.template import parse_output
 from gateway.inference.model import GenerationSpec, Prompt, ToolChoice
+from gateway.inference.ports import ConstraintJudge
 from services.chassis.chat import ChatMessage, ToolCall
 
 _LONGEST_ID: Final = 128
 """Characters of a call's id."""
 
 
-def check_output(text: str, accepts: Callable[[str], bool] | None) -> None:
-    """Raise ConstraintUnmet for a whole output that does not keep its constraint, if it has one."""
-    if accepts is not None and not accepts(text):
+async def hold(
+    judge: ConstraintJudge, question: Question, text: str | None, calls: Sequence[ToolCall]
+) -> Callable[[str, str], bool] | None:
+    """Hold a whole output against what it is bound to, and return a test of the `calls` in it.
+
+    `text` None: it is bound by its calls alone. Raises ConstraintUnmet, and as `ConstraintJudge.keep`.
+    """
+    told = [(call.name, object_text(call.arguments) or "") for call in calls]
+    if text is None and not told:
+        return None
+    kept = await judge.keep(question, text, told)
+    if not kept.output:
         raise ConstraintUnmet("the model's output does not satisfy the constraint; simplify it or try again")
+    good = dict(zip(told, kept.calls, strict=True))
+    return lambda name, arguments: good.get((name, arguments), False)
 
 
 def message_of(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.inference.ports import ConstraintChecker, Dispatcher, InferenceMetrics
+from gateway.inference.ports import ConstraintJudge, Dispatcher, InferenceMetrics
 from gateway.inference.service.replicas import ReplicaPool
 from gateway.inference.service.tokenizing import TokenizingGate
 from services.chassis.runtime.clock import Clock
@@ -42,7 +42,7 @@ class Dependencies:
 
     pool: ReplicaPool
     dispatcher: Dispatcher
-    checker: ConstraintChecker
+    judge: ConstraintJudge
     tokenizing: TokenizingGate
     metrics: InferenceMetrics
     clock: Clock

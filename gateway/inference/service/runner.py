@@ -1,7 +1,7 @@
 """Drives one generation: prepare, wait for a grant, generate, yield when asked, go on elsewhere, finish."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from enum import Enum
 from math import inf
@@ -11,6 +11,7 @@ from gateway.inference.core.culprits import Work
 from gateway.inference.core.evidence import Source, cause
 from gateway.inference.core.pacing import ReportPace
 from gateway.inference.core.prompt_length import check_length
+from gateway.inference.core.questions import Question
 from gateway.inference.errors import BackendBroken, BackendError, UnmarkedEnd
 from gateway.inference.model import (
     Answer,
@@ -28,11 +29,12 @@ from gateway.inference.model import (
     SuspendReason,
     Timings,
     Token,
+    ToolChoice,
     Usage,
 )
 from gateway.inference.ports import Backend, CheckpointStore, Ticket
 from gateway.inference.service import eligibility
-from gateway.inference.service.answers import check_output, message_of
+from gateway.inference.service.answers import hold, message_of
 from gateway.inference.service.asking import next_request
 from gateway.inference.service.dependencies import Dependencies
 from gateway.inference.service.failures import check_failures, odd_answer, refusals
@@ -40,7 +42,6 @@ from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import LiveReplica
 from gateway.inference.service.saving import Saving
 from gateway.inference.service.trials import Run
-from services.chassis.aside import aside
 from services.chassis.chat import ToolCall, ToolDefinition
 from services.chassis.dispatch.scheduling import AgentFacts, Completion, DispatchGrant, Interrupt, Submission
 from services.chassis.rpc.errors import Cancelled, KernelError
@@ -71,8 +72,8 @@ class Runner:
         self._saving = Saving(deps, generation, checkpoints)
         self._resume = resume
         self._constraint: Constraint | None = generation.spec.constraint
-        self._accepts: Callable[[str], bool] | None = None
-        self._accepts_call: Callable[[str, str], bool] | None = None
+        self._question: Question | None = None
+        """What the output is bound to; None: to nothing, and no tool is shown."""
         self._max_tokens = self._backend_prompt_tokens = self._unmarked_at = 0
         self._preemptible = False
         self._ticket: Ticket | None = None
@@ -117,16 +118,15 @@ class Runner:
         else:
             self._ticket = self._deps.dispatcher.submit(self._submission())
             await self._run_to_end(self._ticket)
-        self._gen.finish(self._compose())
+        self._gen.finish(await self._compose())
 
     async def _prepare(self) -> None:
         """Check the request against the model, render it and take up what was produced before."""
         spec, gen = self._gen.spec, self._gen
         tools = prompt_plan.shown_tools(spec)
         if tools or spec.constraint is not None:
-            # In a thread: the longest schemas take some hundredths of a second.
-            bound = await aside(lambda: prompt_plan.bind(self._deps.checker, spec, tools))
-            self._constraint, self._accepts, self._accepts_call = bound
+            self._question = Question.of(spec, tools)
+            self._constraint = await self._deps.judge.find(self._question)
         checkpoint = await self._saving.load() if self._resume is not None else None
         # What an empty name stands for may have changed since: an answer is of one model.
         model = checkpoint.model if checkpoint is not None else spec.model
@@ -139,7 +139,7 @@ class Runner:
         else:
             gen.prompt = await self._render(replica, tools)
         if prompt_plan.native(gen.prompt):
-            self._constraint = self._accepts = None  # the backend sees to it that a tool is called
+            self._constraint = None  # the backend sees to it that a tool is called
         prompt_plan.check_constraint(self._constraint, replica.info)
         prompt_plan.check_penalties(spec.sampling, replica.info)
         info = replica.info
@@ -429,16 +429,19 @@ class Runner:
         ticket.progress(self._unreported, self._cached_unreported)
         self._unreported, self._cached_unreported = 0, None
 
-    def _compose(self) -> Answer:
+    async def _compose(self) -> Answer:
         """Make the answer of a complete generation. Raises ConstraintUnmet."""
         gen = self._gen
         gen.transcript.release_all()
         text = gen.transcript.text
         complete = self._stop_reason is not StopReason.LENGTH
-        if complete:
-            check_output(text, self._accepts)
+        accepts_call = None
+        if complete and self._question is not None:
+            forced = prompt_plan.native(gen.prompt) and gen.spec.tool_choice is ToolChoice.REQUIRED
+            bound, calls = self._constraint is not None, self._tool_calls if forced else ()
+            accepts_call = await hold(self._deps.judge, self._question, text if bound else None, calls)
         message = message_of(
-            gen.spec, gen.prompt, text, self._tool_calls, complete=complete, accepts_call=self._accepts_call
+            gen.spec, gen.prompt, text, self._tool_calls, complete=complete, accepts_call=accepts_call
         )
         reason = FinishReason.STOP if complete else FinishReason.LENGTH
         return Answer(

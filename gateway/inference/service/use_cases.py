@@ -18,8 +18,9 @@ from gateway.inference.core.kept import MIB, KeepLimits, KeptGenerations
 from gateway.inference.core.loads import Loads
 from gateway.inference.core.prompt_length import check_texts, kept_texts
 from gateway.inference.core.prompt_plan import check_request
+from gateway.inference.core.questions import Question
 from gateway.inference.model import Answer, CountSpec, Event, GenerationSpec, ReplicaInfo, ResumePoint
-from gateway.inference.ports import CheckpointStore, ConstraintChecker, Dispatcher, InferenceMetrics
+from gateway.inference.ports import CheckpointStore, ConstraintJudge, Dispatcher, InferenceMetrics
 from gateway.inference.service.dependencies import Dependencies, RunnerConfig
 from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import ReplicaPool
@@ -105,7 +106,7 @@ class InferenceUseCases:
         *,
         pool: ReplicaPool,
         dispatcher: Dispatcher,
-        checker: ConstraintChecker,
+        judge: ConstraintJudge,
         checkpoints: Callable[[Caller], CheckpointStore],
         agents: AgentDirectory,
         metrics: InferenceMetrics,
@@ -127,7 +128,7 @@ class InferenceUseCases:
         self._deps = Dependencies(
             pool=pool,
             dispatcher=dispatcher,
-            checker=checker,
+            judge=judge,
             tokenizing=self._tokenizing,
             metrics=metrics,
             clock=clock,
@@ -212,7 +213,7 @@ class InferenceUseCases:
         facts = await self._agents.facts(caller)
         with self._charged(caller, facts, asked.size):
             if asked.tools:  # a server that counts a chat may compile the tools that it shows
-                await aside(lambda: self._deps.checker.compile_tools(asked.tools))
+                await self._deps.judge.find(Question.of(GenerationSpec(), asked.tools))
             live = await self._pool.ready(asked.model, 1.0)
             owner = (caller.tenant, caller.agent)
             work = Work.of(caller.tenant, (caller.tenant, facts.program or caller.agent), asked)

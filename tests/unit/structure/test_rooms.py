@@ -41,6 +41,7 @@ CHASSIS_FILES = {
     "joinable",
     "entrance",
     "aside",
+    "judges",
     "notifier",
     "pace",
     "schema_cost",
