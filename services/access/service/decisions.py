@@ -126,7 +126,8 @@ class DecisionService:
             revoked = tuple(tx.tokens.revoked(seen, now)) if changed else ()
             return Revision(revision, tx.ledger.epoch(), revoked, heartbeat=not changed, changes=())
 
-        event = await self._deps.store.read(work)
+        # Every process watches and is woken by the same change: one read answers all that have seen as much.
+        event = await self._deps.reads.read((dependencies.RULES, seen), lambda: self._deps.store.read(work))
         if not event.heartbeat:
             changes = self._deps.rule_changes.between(seen, event.revision) if seen >= 0 else None
             event = dataclasses.replace(event, changes=changes)
