@@ -132,6 +132,10 @@ bench-tools: setup ## Measure what a tool call costs by the way its tool runs, a
 bench-cost: setup ## Measure what a call costs, by process, against a floor (LITELLM=1: its proxy beside it)
 	$(BIN)/python -m tests.bench.bench_cost $(if $(LITELLM),--litellm)
 
+.PHONY: bench-demo
+bench-demo: setup ## Measure how often the demo's agents are right, over drawn seeds
+	$(BIN)/python -m tests.bench.bench_demo
+
 .PHONY: bench-exact
 bench-exact: setup ## Compare preempted answers with uninterrupted ones, by driver
 	$(BIN)/python -m tests.bench.bench_exact

@@ -13,6 +13,7 @@ import typer
 
 from aios import _settings
 from aios.cli import terminal
+from aios.cli.trace import check_chart, make_room
 from launcher import welcome
 from launcher.backends import BackendProblem, Backends, WrongBackends
 from launcher.data import prepare, served, with_keys
@@ -129,19 +130,44 @@ def demo(
     tgi: Tgi = None,
     model: Model = "",
     openai_key: OpenAiKey = "",
-    picture: Annotated[Path | None, typer.Option(help="Save the last table as SVG.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Save the crowd's table as SVG; its directory is made.")
+    ] = None,
     chart: Annotated[
         Path | None, typer.Option(help="Save who waited, ran and was switched as .png or .svg (matplotlib).")
     ] = None,
     trace: Annotated[Path | None, typer.Option(help="Save the same for ui.perfetto.dev.")] = None,
-    seed: Annotated[int, typer.Option(help="Deals other tasks.")] = 12,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(help="Deals the tasks; may be repeated. Default: three are drawn, and told."),
+    ] = None,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", help="Let the administrator approve what waits for a person, instead of asking you."
+        ),
+    ] = False,
 ) -> None:
-    """Start a kernel, let twelve agents work on it, and show what happened."""
-    from launcher.demo.main import Outputs, run_demo  # noqa: PLC0415 - keeps `aios --help` quick
+    """Start a kernel, let twelve agents work on it, and show what happened.
 
-    backends = _backends("demo", openai=openai, tgi=tgi, model=model, openai_key=openai_key)
-    outputs = Outputs(table=picture, chart=chart, trace=trace)
-    raise typer.Exit(run_demo(data_dir, port, outputs, seed, backends))
+    The same crowd works under the default policy, under FIFO, without a kernel, and through a kill -9. The
+    exit status is 1 when fewer than 95 of 100 answers are right, or anything else is not as it should be.
+    """
+    from launcher.demo.main import DemoOptions, run_demo  # noqa: PLC0415 - keeps `aios --help` quick
+    from launcher.demo.pictures import Outputs  # noqa: PLC0415 - as above
+
+    if chart is not None:
+        check_chart(chart)
+    make_room(picture, chart, trace)
+    options = DemoOptions(
+        data_dir=data_dir,
+        port=port,
+        outputs=Outputs(table=picture, chart=chart, trace=trace),
+        seeds=seed or (),
+        backends=_backends("demo", openai=openai, tgi=tgi, model=model, openai_key=openai_key),
+        yes=yes,
+    )
+    raise typer.Exit(run_demo(options))
 
 
 def _backends(

@@ -1,17 +1,17 @@
-"""What the demo ends with. Pure."""
+"""What a round of the demo came to. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from launcher.demo.stage import Act
+from launcher.demo.stage import Act, Done
 
-NEEDED = 0.9
-"""Share of right answers below which the demo has failed."""
+NEEDED = 0.95
+"""Share of right answers below which a round has failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Figures of one demo. Times in seconds."""
+    """Figures of one round. Times in seconds."""
 
     tasks: int
     right: int
@@ -26,14 +26,14 @@ class Summary:
 
     @property
     def passed(self) -> bool:
-        """Whether enough answers are right, and the curious agent was refused."""
-        return self.right >= NEEDED * self.tasks and self.refusals > 0
+        """Whether enough answers are right; that what must be refused was is part of that."""
+        return self.right >= NEEDED * self.tasks
 
     def lines(self) -> list[str]:
         """Write it out."""
         rate = self.tokens / self.seconds if self.seconds else 0.0
         return [
-            f"answers    {self.right} of {self.tasks} right ({self.right / max(1, self.tasks):.0%})",
+            f"answers    {self.told_right()}",
             f"wait       {_spread(self.waits)}   (a model call's time in the scheduler's queue)",
             f"turnaround {_spread(self.turnarounds)}   (a task, its tools included)",
             f"tokens     {self.tokens} in {self.seconds:.1f} s: {rate:.0f} tokens/s",
@@ -41,10 +41,15 @@ class Summary:
             f"calls      {self.tool_calls} of tools, {self.refusals} refused; {self.preemptions} preemptions",
         ]
 
+    def told_right(self) -> str:
+        """Say how many answers are right; never 100 % when one is not."""
+        share = int(1000 * self.right / max(1, self.tasks)) / 10
+        return f"{self.right} of {self.tasks} right ({share:.1f} %)"
+
 
 def summarise(acts: Sequence[Act], seconds: float, policy: str) -> Summary:
     """Add the acts up."""
-    done = [each for act in acts for each in act.done]
+    done = all_done(acts)
     return Summary(
         tasks=sum(len(act.cast.tasks) for act in acts),
         right=sum(each.right for each in done),
@@ -57,6 +62,21 @@ def summarise(acts: Sequence[Act], seconds: float, policy: str) -> Summary:
         refusals=sum(act.refusals for act in acts),
         policy=policy,
     )
+
+
+def all_done(acts: Sequence[Act]) -> list[Done]:
+    """Return what all agents finished."""
+    return [each for act in acts for each in act.done]
+
+
+def wrong(acts: Sequence[Act]) -> list[str]:
+    """Tell each wrong answer, and why it is wrong."""
+    return [
+        f"wrong: {act.cast.name} was asked {done.task.prompt!r} and said {done.answer!r}: {done.fault}"
+        for act in acts
+        for done in act.done
+        if not done.right
+    ]
 
 
 def percentile(values: Sequence[float], share: float) -> float:

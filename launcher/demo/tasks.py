@@ -1,18 +1,23 @@
 """What the twelve agents do, and the truth that their answers are held against. Pure."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-TOOLS = (
-    "calculator",
-    "convert_units",
-    "search_files",
-    "remember",
-    "recall",
-    "write_file",
-    "read_file",
-)
+from services.tgi_local.demo_model.asked import ASKED, TOOLS
+from services.tgi_local.demo_model.words import kept_out
+
+OFFERED: Final = tuple(name for name, _ in TOOLS)
+"""Tools that every agent has, in the order in which the demo model knows them."""
+DRAWS: Final = 3
+"""Seeds that a demo draws unless it is given some."""
+SEEDS: Final = 1_000_000
+"""Drawn seeds lie below this."""
+SECRET: Final = "secret"  # noqa: S105 - the name of a note
+"""Key of the note that mallory may not read."""
+KEEPER: Final = "cleo"
+"""Whose note that is."""
 _ONSETS = ("b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "t", "v", "z", "br", "kl", "st", "tr")
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "io")
 _CODAS = ("", "n", "r", "l", "t", "m", "k", "x")
@@ -24,8 +29,14 @@ class Task:
     """One thing an agent is asked to do."""
 
     prompt: str
-    expected: str
-    """Must be part of the answer."""
+    sentence: str
+    """The demo model's whole right answer, as its model card says; of a search its beginning."""
+    says: tuple[str, ...]
+    """What the answer of any model must say: numbers, words, phrases, each whole."""
+    found: str = ""
+    """Path of the file that a search must find; the answer names exactly the files that the search told."""
+    refused: bool = False
+    """Whether the kernel must refuse what the task takes; else it must refuse nothing."""
     forbidden: str = ""
     """Must not be part of the answer."""
     note: tuple[str, str] | None = None
@@ -47,30 +58,59 @@ class Cast:
     """Notes it finds when it starts."""
 
 
-def cast(seed: int) -> list[Cast]:
-    """Deal the tasks of all twelve agents; the same seed gives the same tasks."""
-    rng = random.Random(seed)  # noqa: S311 - reproducible tasks, no secret
+def draw_seeds() -> list[int]:
+    """Draw the seeds of a demo. Nobody chooses them."""
+    return random.SystemRandom().sample(range(SEEDS), DRAWS)
+
+
+def deal(seeds: Sequence[int]) -> list[Cast]:
+    """Deal the tasks of all twelve agents, a hand for each seed; the same seeds give the same tasks.
+
+    Raises ValueError without a seed.
+    """
+    hands = [_hand(random.Random(seed)) for seed in seeds]  # noqa: S311 - reproducible tasks, no secret
+    if not hands:
+        raise ValueError("no seed, no tasks")
+    return [_together(list(parts)) for parts in zip(*hands, strict=True)]
+
+
+def _together(parts: Sequence[Cast]) -> Cast:
+    """Join what several hands hold for one agent. What it finds is the first's where two name the same."""
+    first = parts[0]
+    files = {path: text for part in reversed(parts) for path, text in part.files.items()}
+    notes = {key: text for part in reversed(parts) for key, text in part.notes.items()}
+    tasks = [task for part in parts for task in part.tasks]
+    return Cast(first.name, first.role, tasks, files, notes)
+
+
+def _hand(rng: random.Random) -> list[Cast]:
     secret = _word(rng)
     return [
-        Cast("ada", "arithmetic", [_sum(rng, 999_999) for _ in range(8)]),
-        Cast("ben", "arithmetic", [_product(rng) for _ in range(8)]),
-        Cast("cleo", "notes", _notes(rng, 4), notes={"secret": secret}),
-        Cast("dev", "notes", _notes(rng, 4)),
-        Cast("eli", "files", _files(rng, 4)),
-        Cast("fay", "files", _files(rng, 4)),
-        Cast("gus", "units", [_conversion(rng) for _ in range(8)]),
+        Cast("ada", "arithmetic", _times(3, _sum, rng)),
+        Cast("ben", "arithmetic", _times(3, _product, rng)),
+        Cast(KEEPER, "notes", _notes(rng), notes={SECRET: secret}),
+        Cast("dev", "notes", _notes(rng)),
+        Cast("eli", "files", _files(rng)),
+        Cast("fay", "files", _files(rng)),
+        Cast("gus", "units", _times(3, _conversion, rng)),
         _searcher(rng),
-        Cast("ida", "several steps", [_product_to_note(rng, key) for key in _words(rng, 5)]),
-        Cast("jo", "several steps", [_product_to_file(rng, name) for name in _words(rng, 5)]),
+        Cast("ida", "several steps", [_product_to_note(rng)]),
+        Cast("jo", "several steps", [_product_to_file(rng)]),
         _adder(rng),
-        Cast("mallory", "curious", [_forbidden(secret), _sum(rng, 9_999), _product(rng), _forbidden(secret)]),
+        Cast("mallory", "curious", [_forbidden(rng, secret), _sum(rng)]),
     ]
 
 
+def _times(count: int, make: Callable[[random.Random], Task], rng: random.Random) -> list[Task]:
+    return [make(rng) for _ in range(count)]
+
+
 def _word(rng: random.Random) -> str:
-    """Make a word up, so that an answer shows what was read, not what was learnt."""
+    """Make a word up that training kept out: an answer shows what was read, not what was learnt."""
     parts = (_ONSETS, _VOWELS, _CODAS) * 2
-    return "".join(rng.choice(part) for part in parts)
+    while not kept_out(word := "".join(rng.choice(part) for part in parts)):
+        pass
+    return word
 
 
 def _words(rng: random.Random, count: int) -> list[str]:
@@ -81,72 +121,96 @@ def _words(rng: random.Random, count: int) -> list[str]:
     return list(words)
 
 
-def _sum(rng: random.Random, largest: int) -> Task:
-    left, right = rng.randint(10, largest), rng.randint(10, largest)
-    return Task(f"What is {left} + {right}?", f"The answer is {left + right}.")
+def _ask(rng: random.Random, kind: str, **values: str) -> str:
+    return rng.choice(ASKED[kind]).format(**values)
+
+
+def _sum(rng: random.Random) -> Task:
+    left, right = rng.randint(10, 999_999), rng.randint(10, 999_999)
+    return _calculation(rng, f"{left} + {right}", left + right)
 
 
 def _product(rng: random.Random) -> Task:
     left, right = rng.randint(11, 999), rng.randint(11, 999)
-    return Task(f"Calculate {left} * {right}.", f"The answer is {left * right}.")
+    return _calculation(rng, f"{left} * {right}", left * right)
 
 
-def _notes(rng: random.Random, pairs: int) -> list[Task]:
-    tasks = []
-    for key in _words(rng, pairs):
-        value = _word(rng)
-        tasks.append(Task(f"Remember that {key} is {value}.", key, note=(key, value)))
-        tasks.append(Task(f"What did you note under {key}?", value))
-    return tasks
+def _calculation(rng: random.Random, expression: str, value: int) -> Task:
+    return Task(_ask(rng, "arithmetic", e=expression), f"The answer is {value}.", (str(value),))
 
 
-def _files(rng: random.Random, pairs: int) -> list[Task]:
-    tasks = []
-    for name in _words(rng, pairs):
-        path, text = f"{name}.txt", f"{_word(rng)} {_word(rng)}"
-        tasks.append(Task(f"Write {text} to {path}.", path, file=(path, text)))
-        tasks.append(Task(f"What does {path} say?", text))
-    return tasks
+def _notes(rng: random.Random) -> list[Task]:
+    key, value = _words(rng, 2)
+    asked = _ask(rng, "recall", k=key)
+    return [
+        Task(_ask(rng, "remember", k=key, v=value), f"Done, I noted {key}.", (key,), note=(key, value)),
+        Task(asked, f"The note {key} says: {value}", (value,)),
+    ]
+
+
+def _files(rng: random.Random) -> list[Task]:
+    name, *words = _words(rng, 3)
+    path, text = f"{name}.txt", " ".join(words)
+    asked = _ask(rng, "read_file", p=path)
+    return [
+        Task(_ask(rng, "write_file", p=path, v=text), f"Done, I wrote {path}.", (path,), file=(path, text)),
+        Task(asked, f"The file {path} says: {text}", (text,)),
+    ]
 
 
 def _conversion(rng: random.Random) -> Task:
     large, small, factor = rng.choice(_CONVERSIONS)
     value = rng.randint(2, 900)
-    return Task(f"Convert {value} {large} to {small}.", f"That is {value * factor} {small}.")
+    asked, told = _ask(rng, "convert", n=str(value), x=large, y=small), str(value * factor)
+    return Task(asked, f"That is {told} {small}.", (told,))
 
 
 def _searcher(rng: random.Random) -> Cast:
-    words = _words(rng, 12)
-    subjects, names = words[:6], words[6:]
-    files = {
-        f"{name}.txt": f"about {subject} and nothing else"
-        for name, subject in zip(names, subjects, strict=True)
-    }
-    tasks = [Task(f"Search for {subject}.", path) for subject, path in zip(subjects, files, strict=True)]
+    words = _words(rng, 4)
+    subjects = dict(zip((f"{name}.txt" for name in words[:2]), words[2:], strict=True))
+    files = {path: f"about {subject} and nothing else" for path, subject in subjects.items()}
+    tasks = [
+        Task(_ask(rng, "search", q=subject), "Found: ", (path,), found=path)
+        for path, subject in subjects.items()
+    ]
     return Cast("hal", "search", tasks, files=files)
 
 
-def _product_to_note(rng: random.Random, key: str) -> Task:
-    left, right = rng.randint(11, 99), rng.randint(11, 99)
+def _product_to_note(rng: random.Random) -> Task:
+    left, right, key = rng.randint(11, 99), rng.randint(11, 99), _word(rng)
     product = str(left * right)
-    return Task(f"Work out {left}*{right} and remember it as {key}.", key, note=(key, product))
+    return Task(
+        _ask(rng, "calc_remember", e=f"{left}*{right}", k=key),
+        f"The answer is {product}, noted as {key}.",
+        (product, key),
+        note=(key, product),
+    )
 
 
-def _product_to_file(rng: random.Random, name: str) -> Task:
-    left, right, path = rng.randint(11, 99), rng.randint(11, 99), f"{name}.txt"
+def _product_to_file(rng: random.Random) -> Task:
+    left, right, path = rng.randint(11, 99), rng.randint(11, 99), f"{_word(rng)}.txt"
     product = str(left * right)
-    return Task(f"Calculate {left}*{right} and write the result to {path}.", path, file=(path, product))
+    return Task(
+        _ask(rng, "calc_write", e=f"{left}*{right}", p=path),
+        f"The answer is {product}, written to {path}.",
+        (product, path),
+        file=(path, product),
+    )
 
 
 def _adder(rng: random.Random) -> Cast:
-    first, second, third = _words(rng, 3)
-    amounts = {key: rng.randint(100, 9_999) for key in (first, second, third)}
-    tasks = [
-        Task(f"Add the notes {left} and {right}.", str(amounts[left] + amounts[right]))
-        for left, right in ((first, second), (second, third))
-    ]
-    return Cast("kim", "several steps", tasks, notes={key: str(value) for key, value in amounts.items()})
+    first, second = _words(rng, 2)
+    left, right = rng.randint(100, 9_999), rng.randint(100, 9_999)
+    asked = _ask(rng, "recall_add", k=first, j=second)
+    task = Task(asked, f"The answer is {left + right}.", (str(left + right),))
+    return Cast("kim", "several steps", [task], notes={first: str(left), second: str(right)})
 
 
-def _forbidden(secret: str) -> Task:
-    return Task("Recall the note secret of cleo.", "permission denied", forbidden=secret)
+def _forbidden(rng: random.Random, secret: str) -> Task:
+    return Task(
+        _ask(rng, "recall_agent", k=SECRET, g=KEEPER),
+        "I could not do that: permission denied.",
+        ("permission denied",),
+        refused=True,
+        forbidden=secret,
+    )

@@ -250,7 +250,8 @@ class Maker:
         """Search in files; the result is a list of paths, or nothing found."""
         rng, v = self.rng, self.values
         query = " ".join(v.word() for _ in range(rng.choices((1, 2, 3), (6, 3, 1))[0]))
-        found = rng.choice((", ", "\n")).join(v.path() for _ in range(rng.randint(1, 3)))
+        files = rng.choices((1, 2, 3, 4, 5, 6, 8), (6, 5, 4, 3, 3, 3, 1))[0]
+        found = rng.choice((", ", "\n", "\n")).join(v.path() for _ in range(files))
         result = self.result(
             found if rng.random() < 0.85 else rng.choice(("no matches", "nothing found", "none"))
         )

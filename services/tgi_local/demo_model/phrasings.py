@@ -9,31 +9,30 @@ import argparse
 import asyncio
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from services.tgi_local.demo_model.chains import chain_of
 from services.tgi_local.demo_model.chat import Tool, system_content
-from services.tgi_local.demo_model.episodes import Episode, Maker, Part, Step
+from services.tgi_local.demo_model.crowd import single
+from services.tgi_local.demo_model.episodes import Episode, Maker
 from services.tgi_local.demo_model.evaluate import MODEL, Engine, Row, judge
 from services.tgi_local.demo_model.generate import PARAMS
 from services.tgi_local.demo_model.phrases import ASK, QUESTION
 from services.tgi_local.demo_model.scenes import CHAIN, DESCRIPTIONS
 from services.tgi_local.demo_model.words import Values
 
-ARITHMETIC = {"arithmetic", "add", "subtract", "multiply", "divide", "percent"}
 DRAWS = 8
 RELIABLE = 0.85
 """Share of draws that must be right for a phrasing to be listed as reliable."""
 
 
-def single(maker: Maker, kind: str, phrasing: str) -> Episode:
+def request(maker: Maker, kind: str, phrasing: str) -> Episode:
     """One request in the given phrasing; an imperative gets its capital and full stop."""
-    maker.asks, maker.questions = {kind: (phrasing,)}, {}
-    part: Part = maker.arithmetic(kind) if kind in ARITHMETIC else getattr(maker, kind)()
-    user = part.ask
-    if phrasing in ASK.get(kind, ()):
-        user = user[0].upper() + user[1:] + "."
-    return Episode(part.task, user, (Step((part.call,), (part.result,)),), part.answer)
+    episode = single(maker, kind, phrasing)
+    if phrasing not in ASK.get(kind, ()):
+        return episode
+    return replace(episode, user=episode.user[0].upper() + episode.user[1:] + ".")
 
 
 def episodes(maker: Maker) -> Iterator[tuple[str, str, Episode]]:
@@ -41,7 +40,7 @@ def episodes(maker: Maker) -> Iterator[tuple[str, str, Episode]]:
     for bank in (ASK, QUESTION):
         for kind, phrasings in bank.items():
             if kind != "custom":
-                yield from ((kind, phrasing, single(maker, kind, phrasing)) for phrasing in phrasings)
+                yield from ((kind, phrasing, request(maker, kind, phrasing)) for phrasing in phrasings)
     for kind, phrasings in CHAIN.items():
         yield from ((kind, phrasing, chain_of(maker, kind, phrasing)) for phrasing in phrasings)
 

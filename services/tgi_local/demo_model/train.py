@@ -23,6 +23,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, distributed, multiprocessing
 
+from services.tgi_local.demo_model import crowd
 from services.tgi_local.demo_model.chat import training_spans
 from services.tgi_local.demo_model.generate import conversation
 from services.tgi_local.demo_model.network import Network, Shape
@@ -35,10 +36,15 @@ SAVE_EVERY = 120.0
 """Seconds between checkpoints."""
 
 
-def encode(tokenizer: Tokenizer, rng: random.Random, progress: float) -> Row:
-    """One conversation as ids and flags of the trained ones. Early on conversations are short."""
+def encode(tokenizer: Tokenizer, rng: random.Random, progress: float, focus: float) -> Row:
+    """One conversation as ids and flags of the trained ones. Early on conversations are short.
+
+    `focus`: share of conversations that are like those of the demo.
+    """
     kind = rng.random()
-    if kind < (1.0 if progress < 0.12 else 0.5 if progress < 0.35 else 0.35):
+    if rng.random() < focus:
+        talk = crowd.conversation(rng)
+    elif kind < (1.0 if progress < 0.12 else 0.5 if progress < 0.35 else 0.35):
         talk = conversation(rng, size=1, lean=True)
     elif kind < (1.0 if progress < 0.35 else 0.6):
         talk = conversation(rng, size=rng.randint(1, 3), lean=True)
@@ -54,12 +60,13 @@ def encode(tokenizer: Tokenizer, rng: random.Random, progress: float) -> Row:
 
 
 def batches(
-    tokenizer: Tokenizer, seed: int, tokens: int, progress: list[float]
+    tokenizer: Tokenizer, seed: int, tokens: int, focus: float, progress: list[float]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of rows of like length, about `tokens` ids each."""
     rng = random.Random(seed)  # noqa: S311  # reproducible data, not secrets
     while True:
-        rows = sorted((encode(tokenizer, rng, progress[0]) for _ in range(256)), key=lambda row: len(row[0]))
+        drawn = (encode(tokenizer, rng, progress[0], focus) for _ in range(256))
+        rows = sorted(drawn, key=lambda row: len(row[0]))
         groups: list[list[Row]] = [[]]
         for row in rows:
             if groups[-1] and (len(groups[-1]) + 1) * len(row[0]) > tokens:
@@ -117,7 +124,8 @@ def run(rank: int, args: argparse.Namespace) -> None:
     length = [1.0 if args.resume else 0.0]
     seen = 0
     window: list[float] = []
-    for step, (ids, trained) in enumerate(batches(tokenizer, 1000 * args.seed + rank, args.tokens, length)):
+    drawn = batches(tokenizer, 1000 * args.seed + rank, args.tokens, args.focus, length)
+    for step, (ids, trained) in enumerate(drawn):
         loss = network.loss(ids, trained)
         loss.backward()
         here = (time.monotonic() - start) / args.seconds
@@ -161,6 +169,7 @@ def main() -> None:
     parser.add_argument("--muon-lr", type=float, default=0.01)
     parser.add_argument("--adam-lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--focus", type=float, default=0.0, help="share of conversations as in the demo")
     parser.add_argument("--resume", type=Path, help="folder of a run to go on from, at full length")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ training never sees.
 # ruff: noqa: PLR2004, D401, SIM905
 
 import random
+import zlib
 
 TRAIN_WORDS = (
     "blue red green amber silver golden quiet rapid gentle bright heavy light narrow broad early late "
@@ -70,6 +71,14 @@ HELD_OUT_ONSETS = "bl ch cl fr gl pr qu sch sl sm sn sp spr str sw tw wh y".spli
 HELD_OUT_VOWELS = "a e i o u ee oo au ie ei ue".split()
 HELD_OUT_CODAS = ["", "", "b", "d", "f", "g", "p", "mp", "lt", "sk", "ng", "ck", "lf"]
 
+KEPT_OUT = 10
+"""One made-up word in so many is kept out of training: what the demo asks about."""
+
+
+def kept_out(word: str) -> bool:
+    """Whether training never draws a made-up word, told by its checksum."""
+    return zlib.crc32(word.lower().encode()) % KEPT_OUT == 0
+
 
 class Values:
     """Draws the values that make one example differ from another."""
@@ -81,8 +90,10 @@ class Values:
         held_out: bool = False,
         plain: bool = False,
         digits: tuple[int, int] = (1, 6),
+        made_up: float = 0.4,
     ) -> None:
         self.rng = rng
+        self.made_up = made_up
         self.plain = plain
         self.held_out = held_out
         self.digits = digits
@@ -90,7 +101,12 @@ class Values:
         self._words = HELD_OUT_WORDS if held_out else TRAIN_WORDS
 
     def pseudo_word(self) -> str:
-        """A pronounceable word of one to four made-up syllables."""
+        """A pronounceable word of one to four made-up syllables, none that is kept out."""
+        while kept_out(word := self._syllables()):
+            pass
+        return word
+
+    def _syllables(self) -> str:
         rng = self.rng
         if self.plain:
             return rng.choice(self._words)
@@ -115,7 +131,7 @@ class Values:
         if self.plain:
             return rng.choice(self._words)
         kind = rng.random()
-        if kind < 0.45:
+        if kind < 0.85 - self.made_up:
             word = rng.choice(self._words)
         elif kind < 0.85:
             word = self.pseudo_word()

@@ -1,4 +1,4 @@
-"""What makes a kernel on one machine, and the demo's tasks."""
+"""What makes a kernel on one machine."""
 
 import os
 import stat
@@ -7,15 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from aios._settings import Target, door_url
 from launcher.backends import Backends, WrongBackends
 from launcher.data import prepare, served, with_keys
-from launcher.demo.stage import Act, Done
-from launcher.demo.summary import percentile, summarise
-from launcher.demo.tasks import Task, cast
 from launcher.plan import KernelPlan
 from launcher.ports import free_base_port, is_free
 from services.chassis.auth.processes import KEYED
@@ -105,40 +100,6 @@ def test_each_process_is_shown_its_own_key_alone() -> None:
         "access": "",
         "tgi-local": "",
     }
-
-
-@given(st.integers(0, 10_000))
-def test_the_demo_deals_twelve_agents_tasks_with_known_answers(seed: int) -> None:
-    agents = cast(seed)
-
-    assert len({agent.name for agent in agents}) == 12
-    assert all(agent.tasks for agent in agents)
-    assert all(task.expected for agent in agents for task in agent.tasks)
-    assert agents == cast(seed)
-
-
-def test_the_curious_agents_answer_must_not_hold_the_secret() -> None:
-    agents = {agent.name: agent for agent in cast(1)}
-    secret = agents["cleo"].notes["secret"]
-
-    assert all(task.forbidden == secret for task in agents["mallory"].tasks if "secret" in task.prompt)
-
-
-@pytest.mark.parametrize(("right", "refusals", "passed"), [(9, 1, True), (8, 1, False), (10, 0, False)])
-def test_the_demo_passes_with_nine_right_answers_of_ten_and_a_refusal(
-    right: int, refusals: int, *, passed: bool
-) -> None:
-    agent = cast(1)[0]
-    tasks = [Task(f"q{number}", "a") for number in range(10)]
-    act = Act(type(agent)(agent.name, agent.role, tasks), refusals=refusals)
-    act.done = [Done(task, "a", number < right, 1.0) for number, task in enumerate(tasks)]
-
-    assert summarise([act], 2.0, "fifo").passed is passed
-
-
-@given(st.lists(st.floats(0, 100), min_size=1), st.floats(0, 1))
-def test_a_percentile_is_one_of_the_values(values: list[float], share: float) -> None:
-    assert percentile(values, share) in values
 
 
 def test_the_engine_stands_back_for_the_managers_on_the_processors() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aios.cli.timeline import Mark, Span, Timeline, agent_rows, build, chart_rows, chrome_trace
+from aios.cli.timeline import Mark, Span, Timeline, agent_rows, build, chart_rows, chrome_trace, row_labels
 from aios.types.queue import ScheduleEvent, Syscall
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -186,6 +186,26 @@ def test_whatever_is_seen_the_spans_of_a_call_lie_side_by_side(seen: list[tuple[
     for counted in chrome_trace(timeline)["traceEvents"]:
         if counted["ph"] == "C":
             assert min(counted["args"].values()) >= 0
+
+
+def test_a_call_begun_just_before_the_scheduler_hears_of_the_last_ones_end_needs_no_further_row() -> None:
+    first, second, third = (f"a/calls/{number}" for number in (1, 2, 3))
+    timeline = built(
+        event("submitted", 1.0, first),
+        event("submitted", 1.99, second),
+        event("rejected", 2.0, first),
+        event("submitted", 2.5, third),
+        event("rejected", 3.0, second),
+        event("rejected", 4.0, third),
+    )
+
+    rows = [[(span.start, span.end) for span in spans] for _, spans in chart_rows(timeline)]
+
+    assert rows == [[(1.0, 2.0), (2.0, 3.0)], [(2.5, 4.0)]]
+
+
+def test_every_row_of_a_chart_has_a_name() -> None:
+    assert row_labels(["ada", "ben", "ben", "ben", "cleo"]) == ["ada", "ben", "ben 2", "ben 3", "cleo"]
 
 
 def test_token_milestones_become_a_counter_and_a_resumption_is_told() -> None:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import ceil
 from typing import Any, Final, Literal
@@ -12,6 +12,8 @@ from aios.types.queue import ScheduleEvent, Syscall
 SpanKind = Literal["waiting", "running", "stopping"]
 
 MICROSECONDS: Final = 1_000_000
+_HEARD_LATE: Final = 0.05
+"""How much later than its agent the scheduler may hear that a call has ended. Unit: seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -282,21 +284,39 @@ def _cells(spans: Sequence[Span], length: float, width: int) -> str:
 def chart_rows(timeline: Timeline) -> list[tuple[str, list[Span]]]:
     """Lay the calls out in rows: agents by name, an agent's calls after one another in as few rows as do.
 
-    Calls of one agent that are there at the same time lie below one another. Each row has its agent.
+    Calls of one agent that are there at the same time lie below one another. Each row has its agent. An agent
+    may hear of a call's end before the scheduler does, and begin the next one: it is drawn from that end on,
+    in the same row.
     """
     rows: list[tuple[str, list[Span]]] = []
     for agent, calls in sorted(_by_agent(timeline.spans).items()):
         ends: list[float] = []
         own: list[list[Span]] = []
         for spans in sorted(calls.values(), key=lambda spans: (spans[0].start, spans[0].call)):
-            free = next((row for row, end in enumerate(ends) if end <= spans[0].start), len(ends))
+            begun = spans[0].start + _HEARD_LATE
+            free = next((row for row, end in enumerate(ends) if end <= begun), len(ends))
             if free == len(ends):
                 ends.append(0.0)
                 own.append([])
-            own[free] += spans
-            ends[free] = spans[-1].end
+            own[free] += [_from(span, ends[free]) for span in spans]
+            ends[free] = max(ends[free], spans[-1].end)
         rows += [(agent, row) for row in own]
     return rows
+
+
+def _from(span: Span, earliest: float) -> Span:
+    """Cut off what lies before a time."""
+    if span.start >= earliest:
+        return span
+    return replace(span, start=earliest, end=max(span.end, earliest))
+
+
+def row_labels(agents: Sequence[str]) -> list[str]:
+    """Name every row of a chart: an agent's further ones are numbered, `ben 2`."""
+    return [
+        agent if (number := agents[: row + 1].count(agent)) == 1 else f"{agent} {number}"
+        for row, agent in enumerate(agents)
+    ]
 
 
 def _by_agent(spans: Iterable[Span]) -> dict[str, dict[str, list[Span]]]:

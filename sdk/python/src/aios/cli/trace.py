@@ -51,7 +51,8 @@ def trace(
     from aios.cli.recording import Recording  # noqa: PLC0415  # same
 
     if chart is not None:
-        _check_chart(chart)
+        check_chart(chart)
+    make_room(out, chart)
     recording = Recording()
     try:
         session.call(lambda kernel: recording.follow(kernel, agent=agent, duration=duration))
@@ -59,16 +60,27 @@ def trace(
         if ended.exit_code != session.INTERRUPTED:
             raise
     timeline = recording.timeline()
-    out.write_text(json.dumps(lines.chrome_trace(timeline)), encoding="utf-8")
+    out.expanduser().write_text(json.dumps(lines.chrome_trace(timeline)), encoding="utf-8")
     if chart is not None:
         from aios.cli import trace_chart  # noqa: PLC0415  # drawing is heavy, and optional
 
-        trace_chart.draw(timeline, chart)
+        trace_chart.draw(timeline, chart.expanduser())
     told = {"out": str(out), "seconds": timeline.length, "agents": lines.agent_rows(timeline, NARROWEST)}
     session.emit(told, lambda: _show(timeline, out))
 
 
-def _check_chart(path: Path) -> None:
+def make_room(*files: Path | None) -> None:
+    """Make the directories of files that are written in the end; end the program where that cannot be."""
+    for file in files:
+        if file is None:
+            continue
+        try:
+            file.expanduser().absolute().parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise typer.BadParameter(f"cannot make the directory of {file}: {error.strerror}") from None
+
+
+def check_chart(path: Path) -> None:
     """End the program when a picture could not be drawn in the end."""
     from importlib.util import find_spec  # noqa: PLC0415  # keeps `aios --help` quick
 

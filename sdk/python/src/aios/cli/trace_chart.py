@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from aios.cli.timeline import Span, Timeline, chart_rows
+from aios.cli.timeline import Span, Timeline, chart_rows, row_labels
 
 COLOURS = {"waiting": "#f2c14e", "running": "#3a7d44", "stopping": "#b23a48"}
 SWITCH = "#b23a48"
@@ -21,7 +21,7 @@ def draw(timeline: Timeline, path: Path, *, title: str = "") -> None:
     axes = figure.add_subplot()
     for number, (_, spans) in enumerate(rows):
         _draw_row(axes, number, spans)
-    axes.set_yticks(range(len(rows)), _labels([agent for agent, _ in rows]), fontsize=8)
+    axes.set_yticks(range(len(rows)), row_labels([agent for agent, _ in rows]), fontsize=8)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, max(timeline.length, 1e-6))
     axes.set_xlabel(f"seconds since {timeline.start.isoformat(timespec='seconds')}")
@@ -39,8 +39,3 @@ def _draw_row(axes: Axes, number: int, spans: list[Span]) -> None:
         axes.broken_barh(lengths, (bottom, ROW_HEIGHT), color=colour, linewidth=0)
     switches = [span.end for span in spans if span.ended_by == "yielded"]
     axes.vlines(switches, bottom, bottom + ROW_HEIGHT, color=SWITCH, linewidth=1)
-
-
-def _labels(agents: list[str]) -> list[str]:
-    """Name an agent on the first of its rows only."""
-    return [agent if agent not in agents[:row] else "" for row, agent in enumerate(agents)]
