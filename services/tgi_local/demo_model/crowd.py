@@ -5,7 +5,7 @@ The values are drawn as everywhere in training; the words that the demo itself a
 """
 
 # Shares of a mixture are read best where they are drawn; docstrings name what is made.
-# ruff: noqa: PLR2004
+# ruff: noqa: PLR2004, D401
 
 import random
 
@@ -24,10 +24,10 @@ SHARES = {
     "remember": 3,
     "recall": 2,
     "recall_agent": 1,
-    "write_file": 5,
+    "write_file": 6,
     "read_file": 3,
-    "search": 4,
-    "convert": 2,
+    "search": 6,
+    "convert": 3,
     "calc_remember": 2,
     "calc_write": 3,
     "recall_add": 3,
@@ -51,10 +51,53 @@ def episode(maker: Maker) -> Episode:
     return single(maker, kind, phrasing)
 
 
+class CrowdValues(Values):
+    """Draws values of the demo's shapes: made-up words, one or two of them, files that end in txt."""
+
+    def word(self) -> str:
+        """A made-up word."""
+        return self.pseudo_word()
+
+    def identifier(self) -> str:
+        """A key."""
+        return self.pseudo_word()
+
+    def number(self) -> str:
+        """A whole number."""
+        return self.integer()
+
+    def phrase(self) -> str:
+        """One or two words."""
+        return " ".join(self.pseudo_word() for _ in range(self.rng.choice((1, 2, 2))))
+
+    def sentence(self) -> str:
+        """The same; the demo's files are short."""
+        return self.phrase()
+
+    def path(self) -> str:
+        """A file name."""
+        return f"{self.pseudo_word()}.txt"
+
+
+class CrowdMaker(Maker):
+    """Makes exchanges as the demo writes them, without quotation marks."""
+
+    def quoted(self, text: str) -> str:
+        """Leave the text as it is."""
+        return text
+
+
+def _maker(rng: random.Random) -> Maker:
+    """Two in three exchanges have the demo's shapes, the others those of all training."""
+    digits = rng.choice(((1, 6), (3, 6)))
+    if rng.random() < 0.67:
+        return CrowdMaker(CrowdValues(rng, digits=digits), error_rate=0.03)
+    return Maker(Values(rng, digits=digits, made_up=rng.choice((0.4, 0.8))), error_rate=0.03)
+
+
 def conversation(rng: random.Random) -> Conversation:
     """Draw a conversation like one of the demo's; one in four has its tools in another order."""
-    values = Values(rng, digits=rng.choice(((1, 6), (3, 6))), made_up=rng.choice((0.4, 0.8)))
-    maker = Maker(values, error_rate=0.03)
+    maker = _maker(rng)
     tools = [Tool(name, PARAMS[name], text) for name, text in TOOLS]
     if rng.random() < 0.25:
         rng.shuffle(tools)
