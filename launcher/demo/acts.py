@@ -129,5 +129,6 @@ async def told_policy(admin: Kernel) -> str:
     classes = (await admin.queue.policies()).classes
     policy = next(each.policy for each in classes if each.scheduling_class == "normal")
     told = ", ".join(f"{name} {value}" for name, value in policy.parameters.items())
-    slots = sum(replica.slots for replica in (await admin.queue.state()).replicas)
+    replicas = [each for each in (await admin.queue.state()).replicas if each.lane != "tool"]
+    slots = sum(replica.slots for replica in replicas)
     return f"{policy.name}{f' ({told})' if told else ''}, {slots} slots"

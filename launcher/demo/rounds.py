@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -59,8 +59,8 @@ class Rounds:
         self._played = 0
 
     async def rehearse(self, casts: Sequence[Cast]) -> None:
-        """Let a few tasks run first, which nothing counts: processes are slower at what they do first."""
-        acts = [Act(each, f"{each.name}-0") for each in casts]
+        """Let each agent's first task run, uncounted: processes are slower at what they do first."""
+        acts = [Act(replace(each, tasks=each.tasks[:1]), f"{each.name}-0") for each in casts]
         async with asyncio.timeout(ROUND_SECONDS):
             await perform(self._admin, acts, lambda _act, _what: None, Way(own_model=self._own_model))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 
 
 async def test_the_demo_plays_all_its_acts_and_says_how_they_went(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ async def test_the_demo_plays_all_its_acts_and_says_how_they_went(tmp_path: Path
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(140):
             told = (await process.communicate())[0].decode()
     finally:
         if process.returncode is None:
