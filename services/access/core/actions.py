@@ -59,6 +59,8 @@ ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "access.revoke": _SELF | {Scope.TREE},
     "agent.clear_untrusted": _SHAREABLE_ADMIN | _PERSON,
     "agent.control": _STEER | _PERSON,
+    # No OWN: a stolen token makes no credential that outlives it.
+    "agent.issue_key": frozenset({Scope.TREE, Scope.ADMIN}),
     "agent.list": _STEER | _PERSON | {Scope.PROCESS},
     PRIVILEGE: _SHAREABLE_ADMIN,
     "agent.purge": _ADMIN_ALONE,

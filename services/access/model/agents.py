@@ -130,10 +130,16 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class AgentKey:
-    """Whose key a hash belongs to."""
+    """A key of an agent, by the hash of it."""
 
+    hash: str
     tenant: str
     agent: str
+    create_time: datetime
+    maker: Maker = field(default_factory=Maker)
+    """Who made it for the agent; empty for the one that came with its registration."""
+    issue: str = ""
+    """Which request made it: repeated, it makes another one in its place."""
 
 
 @dataclass(frozen=True, slots=True)

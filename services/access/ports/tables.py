@@ -82,12 +82,28 @@ class Agents(Protocol):
         """Forget an agent for good, also as the maker of others."""
         ...
 
-    def put_key(self, key_hash: str, owner: AgentKey) -> None:
-        """Make `key_hash` the only key of an agent."""
+    def add_key(self, key: AgentKey) -> None:
+        """Add a key beside the ones that an agent has."""
         ...
 
-    def key_owner(self, key_hash: str) -> AgentKey | None:
-        """Return whose key it is, or None."""
+    def key(self, key_hash: str) -> AgentKey | None:
+        """Return the key with that hash, or None."""
+        ...
+
+    def keys_made_by(self, maker: MadeBy) -> list[AgentKey]:
+        """List the keys for agents of all tenants that a principal made and that have not ended, by hash."""
+        ...
+
+    def count_keys(self, tenant: str, agent: str) -> int:
+        """Count the keys of an agent."""
+        ...
+
+    def drop_key(self, key_hash: str) -> None:
+        """Forget one key."""
+        ...
+
+    def drop_issued(self, tenant: str, agent: str, issue: str) -> None:
+        """Forget the key of an agent that one request made."""
         ...
 
     def drop_keys(self, tenant: str, agents: Iterable[str]) -> None:

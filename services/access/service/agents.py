@@ -1,7 +1,6 @@
 """Use cases of agents: register, read, list, change, suspend, resume, kill, watch."""
 
 import dataclasses
-import hashlib
 import secrets
 from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from services.access.errors import AgentExists, AgentNotFound, PolicyUnknown
 from services.access.model.agents import Agent, AgentKey, AgentState, Token
 from services.access.model.rules import Check
 from services.access.ports.store import Transaction
-from services.access.service import dependencies
+from services.access.service import agent_keys, dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.marks import MarkService
 from services.access.service.pending import pending
@@ -33,7 +32,6 @@ from services.chassis.rpc.errors import AgentInactive, FieldViolation, InvalidRe
 Look = Callable[[int, int, Transaction], list[Agent]]
 
 RESERVED: Final = frozenset({names.ME, FIRST_ADMINISTRATOR, audit_chain.ERASED})
-_KEY_PREFIX: Final = "aios_"
 _WATCH_PAGE: Final = 500
 _KILL: Final = "KillAgent"
 
@@ -56,15 +54,23 @@ class NewAgent:
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     ttl: timedelta | None = None
     """How long it lives; None: as long as the parent."""
+    exist_ok: bool = False
+    """Whether an agent of that id and parent that lives is taken as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A new agent with its credentials."""
+    """A new agent with its credentials, or one that existed with a token."""
 
     agent: Agent
     token: Token
     key: str = dataclasses.field(repr=False)
+    """Empty where it existed."""
+
+    @property
+    def existed(self) -> bool:
+        """Whether it was registered before."""
+        return not self.key
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,11 +97,6 @@ def _concerning(agents: Sequence[Agent]) -> RuleChange:
     return RuleChange(agents[0].tenant, frozenset(_name(agent) for agent in agents))
 
 
-def key_hash(key: str) -> str:
-    """Return what is stored of an agent's key. The key has 256 random bits, so a fast hash is enough."""
-    return hashlib.sha256(key.encode()).hexdigest()
-
-
 class AgentService:
     """Keeps the agents of all tenants."""
 
@@ -103,10 +104,13 @@ class AgentService:
         self._deps = ports
         self.marks = MarkService(ports)
         """What they have read."""
+        self.keys = agent_keys.AgentKeyService(ports)
+        """Their keys."""
 
     async def register(self, caller: Caller, new: NewAgent, asked: RequestIdentity) -> Registered:
         """Register an agent and issue its first credentials.
 
+        With `exist_ok` an agent that has the id already is handed over as it is, with a token alone.
         Raises AgentExists, AgentNotFound (parent), AgentTreeLimit, AgentInactive, PermissionDenied or
         InvalidRequest.
         """
@@ -115,29 +119,30 @@ class AgentService:
         agent_id = new.id or f"a-{secrets.token_hex(6)}"
         if agent_id in RESERVED:
             raise InvalidRequest.field("agent_id", f"{agent_id!r} is reserved")
-        key = _KEY_PREFIX + secrets.token_urlsafe(32)
+        key = agent_keys.new_key()
         now = self._deps.clock.now()
 
-        def work(tx: Transaction) -> Agent:
+        def work(tx: Transaction) -> Registered:
             known = dependencies.answered(tx, caller, asked)
             if known is not None:
                 agent = _found(tx, tenant, known)
                 _must_live(agent)
+            elif new.exist_ok and (there := tx.agents.get(tenant, agent_id)) and there.parent == parent:
+                # Nothing was made, so nothing is remembered: a repeat is handed over another token.
+                return Registered(there, agent_keys.hand_over(tx, self._deps, caller, there, now), "")
             else:
                 agent = self._insert(tx, caller, new, tenant=tenant, parent=parent, agent_id=agent_id)
                 dependencies.remember(tx, caller, asked, now, agent.id)
-            tx.agents.put_key(key_hash(key), AgentKey(tenant, agent.id))
+            tx.agents.drop_keys(tenant, [agent.id])
+            tx.agents.add_key(AgentKey(agent_keys.key_hash(key), tenant, agent.id, now))
             dependencies.record(
                 tx, tenant, now, [dependencies.event(caller, "RegisterAgent", "agent.register", _name(agent))]
             )
-            return agent
+            return Registered(agent, agent_keys.token_for(tx, self._deps, agent, now), key)
 
-        agent = await self._deps.commit(work, nothing(tenant))
-        holder = Principal(agent=agent.id, tenant=tenant, kind=Kind.AGENT, parent=agent.parent)
-        life = self._deps.settings.token_life
-        token = self._deps.signer.issue(holder, now=now, after=None, lifetime=life)
+        made = await self._deps.commit(work, nothing(tenant))
         self._deps.meter.issued("registration")
-        return Registered(agent, token, key)
+        return made
 
     def tenant_weight(self, tenant: str) -> int:
         """Return the share of a tenant against the others."""

@@ -1,7 +1,8 @@
 """What revoked credentials have made: it outlives them unless who revokes them says that it ends too.
 
-A thief of a token registers an agent, makes a key for a person or gives a grant: each of them is a way back
-in that has credentials of its own. All of them remember whose token, of which family, they were made with.
+A thief of a token registers an agent, makes a key for a person or an agent, or gives a grant: each of them is
+a way back in that has credentials of its own. All of them remember whose token, of which family, they were
+made with.
 """
 
 import dataclasses
@@ -13,11 +14,11 @@ from functools import partial
 from typing import Final
 
 from services.access.core.decision import decide, gather_input
-from services.access.model.agents import Agent, MadeBy, Revocation
+from services.access.model.agents import Agent, AgentKey, MadeBy, Revocation
 from services.access.model.approvals import Person, PersonState
 from services.access.model.rules import Check, Grant
 from services.access.ports.store import Transaction
-from services.access.service import approvals, dependencies
+from services.access.service import agent_keys, approvals, dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.steering import killed, put_state, suspended
 from services.access.service.watchers import RuleChange
@@ -44,6 +45,7 @@ class Ended:
     agents: int = 0
     persons: int = 0
     grants: int = 0
+    agent_keys: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,13 @@ class _Made:
     agents: list[Agent]
     persons: list[Person]
     grants: list[Grant]
+    keys: list[AgentKey]
 
     @property
     def tenants(self) -> list[str]:
         """Where anything of it is."""
-        made: list[Agent | Person | Grant] = [*self.agents, *self.persons, *self.grants]
+        made: list[Agent | Person | Grant | AgentKey]
+        made = [*self.agents, *self.persons, *self.grants, *self.keys]
         return sorted({one.tenant for one in made})
 
     def of(self, tenant: str) -> "_Made":
@@ -66,6 +70,7 @@ class _Made:
             [one for one in self.agents if one.tenant == tenant],
             [one for one in self.persons if one.tenant == tenant],
             [one for one in self.grants if one.tenant == tenant],
+            [one for one in self.keys if one.tenant == tenant],
         )
 
 
@@ -76,10 +81,11 @@ class OffspringService:
         self._deps = ports
 
     async def end(self, caller: Caller, first: MadeBy, fate: Fate) -> Ended:
-        """Suspend or kill agents, disable persons and revoke grants made by `first`; return how many.
+        """Suspend or kill agents, disable persons, revoke grants and keys made by `first`; return how many.
 
-        What the disabled persons made with their keys ends as well. Idempotent. Raises PermissionDenied for
-        an agent that may not steer one of those concerned; nothing of that tenant is changed then.
+        What was made with those keys, of persons and agents, ends as well. Idempotent. Raises
+        PermissionDenied for an agent that may not steer one of those concerned; nothing of that tenant is
+        changed then.
         """
         waiting, met, total = [first], {(first.tenant, first.id)}, Counter[str]()
         while waiting:
@@ -89,21 +95,22 @@ class OffspringService:
                 for one in await self._end_in(caller, tenant, maker, fate, total):
                     if (one.tenant, one.id) not in met:
                         met.add((one.tenant, one.id))
-                        waiting.append(MadeBy(one.tenant, one.id, since=one.key_time))
+                        waiting.append(one)
         return Ended(**total)
 
     async def _end_in(
         self, caller: Caller, tenant: str, maker: MadeBy, fate: Fate, total: Counter[str]
-    ) -> list[Person]:
-        """End what was made in one tenant, and return the persons whose keys were made."""
+    ) -> list[MadeBy]:
+        """End what was made in one tenant; return what the persons and agents made whose keys it was."""
         now = self._deps.clock.now()
 
-        def work(tx: Transaction) -> tuple[list[Person], Counter[str]]:
+        def work(tx: Transaction) -> tuple[list[MadeBy], Counter[str]]:
             made = _made(maker, tx).of(tenant)
             count = Counter(
                 agents=self._end_agents(tx, caller, made.agents, fate, now),
                 persons=sum(self._disable(tx, caller, one, now) for one in made.persons),
                 grants=len(made.grants),
+                agent_keys=self._end_keys(tx, caller, made.keys, now),
             )
             for grant in made.grants:
                 tx.grants.revoke(tenant, grant.id, now)
@@ -111,11 +118,13 @@ class OffspringService:
             ended = [("access.grant", grant.resource) for grant in made.grants]
             tx.ledger.bump()
             _record(tx, caller, tenant, now, ended)
-            return made.persons, count
+            further = [MadeBy(tenant, one.id, since=one.key_time) for one in made.persons]
+            further += [MadeBy(tenant, one.agent, since=one.create_time) for one in made.keys]
+            return further, count
 
-        persons, count = await self._deps.commit(work, RuleChange(tenant))
+        further, count = await self._deps.commit(work, RuleChange(tenant))
         total.update(count)
-        return persons
+        return further
 
     def _end_agents(
         self, tx: Transaction, caller: Caller, agents: list[Agent], fate: Fate, now: datetime
@@ -145,6 +154,14 @@ class OffspringService:
                 metadata={"action": _CONTROL, "resource": name},
             )
 
+    def _end_keys(self, tx: Transaction, caller: Caller, keys: list[AgentKey], now: datetime) -> int:
+        """End keys that were made for agents, with the tokens of those agents."""
+        for one in keys:
+            tx.agents.drop_key(one.hash)
+            agent_keys.end_tokens(tx, self._deps, one.tenant, one.agent, now)
+            _record(tx, caller, one.tenant, now, [(agent_keys.ACTION, names.agent_name(one.agent))])
+        return len(keys)
+
     def _disable(self, tx: Transaction, caller: Caller, person: Person, now: datetime) -> bool:
         """End a person's key, tokens and unused approvals; the last active administrator stays enabled."""
         active = person.state is PersonState.ACTIVE
@@ -161,7 +178,12 @@ class OffspringService:
 
 
 def _made(maker: MadeBy, tx: Transaction) -> _Made:
-    return _Made(tx.agents.made_by(maker), tx.persons.keyed_by(maker), tx.grants.made_by(maker))
+    return _Made(
+        tx.agents.made_by(maker),
+        tx.persons.keyed_by(maker),
+        tx.grants.made_by(maker),
+        tx.agents.keys_made_by(maker),
+    )
 
 
 def _record(

@@ -22,7 +22,8 @@ from services.access.model.agents import Revocation
 from services.access.model.approvals import ApprovalRule, Person, PersonState
 from services.access.ports.store import Transaction
 from services.access.service import approvals, dependencies
-from services.access.service.agents import RESERVED, key_hash
+from services.access.service.agent_keys import key_hash
+from services.access.service.agents import RESERVED
 from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange, nothing
 from services.chassis.auth.identity import Caller, Kind

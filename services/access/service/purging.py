@@ -19,7 +19,7 @@ from services.access.ports.store import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.erasing import Eraser
-from services.access.service.steering import maker_of
+from services.access.service.steering import killed, maker_of, put_state
 from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.idempotency import RequestIdentity
@@ -56,10 +56,13 @@ class PurgeService:
         self._eraser = eraser
         self._settings = settings
 
-    async def purge(self, caller: Caller, agent: str, reason: str, asked: RequestIdentity) -> Agent | None:
+    async def purge(
+        self, caller: Caller, agent: str, reason: str, asked: RequestIdentity, *, kill: bool = False
+    ) -> Agent | None:
         """Begin to purge a killed agent and all below it; None when a repeated request finds it gone.
 
-        Raises AgentNotFound, AgentAlive, PermissionDenied (to an agent) or IdempotencyMismatch.
+        `kill`: one that lives is killed first, with all below it, in the same transaction. Raises
+        AgentNotFound, AgentAlive, PermissionDenied (to an agent) or IdempotencyMismatch.
         """
         if caller.kind is Kind.AGENT:
             raise PermissionDenied("purging agents is for administrators")
@@ -75,6 +78,8 @@ class PurgeService:
             if found is None:
                 name = names.agent_name(agent)
                 raise AgentNotFound(f"no agent {name}", metadata={"agent": name})
+            if kill and found.state is not AgentState.KILLED:
+                found = self._kill(tx, caller, found, reason, now)
             _must_be_killed(found)
             if tx.purges.get(caller.tenant, agent) is None:
                 tx.purges.put(_begun(found, caller.agent, caller.kind, reason, now))
@@ -83,10 +88,16 @@ class PurgeService:
                 )
                 dependencies.record(tx, caller.tenant, now, [done])
             dependencies.remember(tx, caller, asked, now, digest)
-            tx.usage.settle(self._deps.settings.caps)
             return found
 
-        return await self._deps.store.write(work)
+        return await self._deps.commit(work, RuleChange(caller.tenant, frozenset({names.agent_name(agent)})))
+
+    def _kill(self, tx: Transaction, caller: Caller, found: Agent, reason: str, now: datetime) -> Agent:
+        ended = put_state(tx, killed(found), now, self._deps.settings.token_life)[0]
+        name = names.agent_name(found.id)
+        done = dependencies.event(caller, "PurgeAgent", "agent.control", name, reason=reason[:64])
+        dependencies.record(tx, caller.tenant, now, [done])
+        return ended
 
     async def is_purging(self, tenant: str, agent: str) -> bool:
         """Tell whether an agent is being purged."""

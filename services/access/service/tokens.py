@@ -13,7 +13,7 @@ from services.access.errors import AgentNotFound, TooManyCalls
 from services.access.model.agents import AgentState, MadeBy, PublicKey, Revocation, Token
 from services.access.ports.store import Transaction
 from services.access.service import dependencies, persons
-from services.access.service.agents import key_hash
+from services.access.service.agent_keys import is_handed_over, key_hash
 from services.access.service.dependencies import Dependencies
 from services.access.service.offspring import Ended, Fate, OffspringService
 from services.access.service.watchers import RuleChange
@@ -100,13 +100,11 @@ class TokenService:
     async def by_agent_key(self, key: str, lifetime: timedelta | None) -> Token:
         """Exchange an agent's key. Raises CredentialInvalid, TooManyCalls or AgentInactive."""
         hashed = key_hash(key)
-        owner = await self._deps.store.read(lambda tx: tx.agents.key_owner(hashed))
+        owner = await self._deps.store.read(lambda tx: tx.agents.key(hashed))
         if owner is None:
             raise self._refused("agent_key", _UNKNOWN_KEY)
         holder = Principal(agent=owner.agent, tenant=owner.tenant, kind=Kind.AGENT)
-        return await self._issue(
-            holder, lifetime, "agent_key", lambda tx: tx.agents.key_owner(hashed) == owner
-        )
+        return await self._issue(holder, lifetime, "agent_key", lambda tx: tx.agents.key(hashed) == owner)
 
     async def by_person_key(self, key: str, lifetime: timedelta | None) -> Token:
         """Exchange a person's key. Raises CredentialInvalid, TooManyCalls or AgentInactive."""
@@ -151,6 +149,8 @@ class TokenService:
             raise self._refused("renewal", error.message) from error
         if holder.audience != GATEWAY or holder.actors:
             raise self._refused("renewal", "the token is a process's, to act with for an agent")
+        if is_handed_over(holder):
+            raise self._refused("renewal", "the token was handed over: who registers the agent gets another")
         if await self._deps.store.read(lambda tx: tx.tokens.is_revoked(holder)):
             raise CredentialRevoked("the token was revoked")
         return await self._issue(holder, lifetime, "renewal")

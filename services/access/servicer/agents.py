@@ -74,6 +74,14 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         agent, count = await self._agents.kill(caller, caller.owner, request.reason)
         return agent_pb2.KillAgentResponse(agent=self._shown(agent), killed_count=count)
 
+    async def IssueAgentKey(
+        self, request: agent_pb2.IssueAgentKeyRequest, _context: object
+    ) -> agent_pb2.IssueAgentKeyResponse:
+        caller, asked = current_caller(), access.asked("IssueAgentKey", request)
+        old = wire.old_keys(request.old_keys)
+        made = await self._agents.keys.issue(caller, caller.owner, old, request.reason, asked)
+        return wire.rekeyed(made, self._shown(made.agent))
+
     async def ClearUntrusted(
         self, request: agent_pb2.ClearUntrustedRequest, _context: object
     ) -> agent_pb2.ClearUntrustedResponse:
@@ -87,7 +95,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         self, request: agent_pb2.PurgeAgentRequest, _context: object
     ) -> agent_pb2.PurgeAgentResponse:
         caller, asked = current_caller(), access.asked("PurgeAgent", request)
-        agent = await self._purges.purge(caller, caller.owner, request.reason, asked)
+        agent = await self._purges.purge(caller, caller.owner, request.reason, asked, kill=request.kill)
         shown = self._shown(agent) if agent else agent_pb2.Agent(name=names.agent_name(caller.owner))
         shown.purging = agent is not None
         return agent_pb2.PurgeAgentResponse(agent=shown)

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from services.access.core.caps import covering
-from services.access.model.agents import Agent, AgentState, Maker, Revocation
+from services.access.model.agents import Agent, AgentKey, AgentState, Maker, Revocation
 from services.access.model.approvals import Approval, ApprovalRule, ApprovalState, Person, PersonState, Vote
 from services.access.model.audit import AuditEntry, AuditOutcome, Commitment, Event
 from services.access.model.rules import Grant, Policy
@@ -73,6 +73,26 @@ def _caps(values: Values) -> Caps:
         policies=None if policies is None else frozenset(policies),
         shortest_deadline=values["shortest_deadline"] / 1e6,
     )
+
+
+def agent_key_values(key: AgentKey) -> Values:
+    """Write an agent's key."""
+    return {
+        "hash": key.hash,
+        "tenant": key.tenant,
+        "agent": key.agent,
+        "create_time": micros(key.create_time),
+        "maker_tenant": key.maker.tenant,
+        "maker": key.maker.id,
+        "maker_family": key.maker.family,
+        "issue": key.issue,
+    }
+
+
+def agent_key(row: Row[Any]) -> AgentKey:
+    """Read an agent's key."""
+    maker = Maker(row.maker_tenant, row.maker, row.maker_family)
+    return AgentKey(row.hash, row.tenant, row.agent, from_micros(row.create_time), maker, row.issue)
 
 
 def agent(row: Row[Any]) -> Agent:

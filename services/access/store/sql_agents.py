@@ -126,16 +126,39 @@ class SqlAgents:
         nobody = {"maker_tenant": "", "maker": "", "maker_family": ""}
         self._conn.execute(sa.update(agents).where(*made).values(nobody))
 
-    def put_key(self, key_hash: str, owner: AgentKey) -> None:
-        """Make `key_hash` the only key of an agent."""
-        self.drop_keys(owner.tenant, [owner.agent])
-        values = {"hash": key_hash, "tenant": owner.tenant, "agent": owner.agent}
-        self._conn.execute(sa.insert(agent_keys), values)
+    def add_key(self, key: AgentKey) -> None:
+        """Add a key beside the ones that an agent has."""
+        self._conn.execute(sa.insert(agent_keys), rows.agent_key_values(key))
 
-    def key_owner(self, key_hash: str) -> AgentKey | None:
-        """Return whose key it is, or None."""
+    def key(self, key_hash: str) -> AgentKey | None:
+        """Return the key with that hash, or None."""
         row = self._conn.execute(sa.select(agent_keys).where(agent_keys.c.hash == key_hash)).first()
-        return AgentKey(row.tenant, row.agent) if row else None
+        return rows.agent_key(row) if row else None
+
+    def keys_made_by(self, maker: MadeBy) -> list[AgentKey]:
+        """List the keys for agents of all tenants that a principal made, by hash."""
+        where = [agent_keys.c.maker_tenant == maker.tenant, agent_keys.c.maker == maker.id]
+        if maker.family:
+            where.append(agent_keys.c.maker_family == maker.family)
+        if maker.since is not None:
+            where.append(agent_keys.c.create_time >= micros(maker.since))
+        found = self._conn.execute(sa.select(agent_keys).where(*where).order_by(agent_keys.c.hash))
+        return [rows.agent_key(row) for row in found]
+
+    def count_keys(self, tenant: str, agent: str) -> int:
+        """Count the keys of an agent."""
+        where = (agent_keys.c.tenant == tenant, agent_keys.c.agent == agent)
+        counted = sa.select(sa.func.count()).select_from(agent_keys).where(*where)
+        return int(self._conn.execute(counted).scalar_one())
+
+    def drop_key(self, key_hash: str) -> None:
+        """Forget one key."""
+        self._conn.execute(sa.delete(agent_keys).where(agent_keys.c.hash == key_hash))
+
+    def drop_issued(self, tenant: str, agent: str, issue: str) -> None:
+        """Forget the key of an agent that one request made."""
+        where = (agent_keys.c.tenant == tenant, agent_keys.c.agent == agent, agent_keys.c.issue == issue)
+        self._conn.execute(sa.delete(agent_keys).where(*where))
 
     def drop_keys(self, tenant: str, agents_: Iterable[str]) -> None:
         """Forget the keys of agents."""

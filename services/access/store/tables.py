@@ -56,7 +56,13 @@ agent_keys: Final = sa.Table(
     sa.Column("hash", NAME, primary_key=True),  # looked up before the tenant is known: the key says it
     sa.Column("tenant", NAME, nullable=False),
     sa.Column("agent", NAME, nullable=False),
-    sa.UniqueConstraint("tenant", "agent", name="one_key_per_agent"),
+    sa.Column("create_time", MICROS, nullable=False, server_default="0"),  # 0: before it was noted
+    sa.Column("maker_tenant", NAME, nullable=False, server_default=""),
+    sa.Column("maker", NAME, nullable=False, server_default=""),
+    sa.Column("maker_family", NAME, nullable=False, server_default=""),
+    sa.Column("issue", NAME, nullable=False, server_default=""),
+    sa.Index("agent_keys_by_agent", "tenant", "agent"),
+    sa.Index("agent_keys_by_maker", "maker_tenant", "maker"),
 )
 
 groups: Final = sa.Table(

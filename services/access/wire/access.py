@@ -381,6 +381,7 @@ def token_revoked(done: Revoked) -> access_pb2.RevokeTokenResponse:
     return access_pb2.RevokeTokenResponse(
         revision=done.revision,
         ended_agents=done.ended.agents,
+        ended_agent_keys=done.ended.agent_keys,
         disabled_persons=done.ended.persons,
         revoked_grants=done.ended.grants,
     )

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from aios.api.agent.v1 import agent_pb2
 from services.access.core.agent_tree import vouched_texts
-from services.access.model.agents import Agent, AgentState, Purge
+from services.access.model.agents import Agent, AgentState, Purge, Token
+from services.access.service.agent_keys import OldKeys, Rekeyed
 from services.access.service.agents import Change, Changes, NewAgent, Registered
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.dispatch.scheduling import Caps, Hints, SchedulingClass
@@ -29,6 +30,10 @@ STATES: Final = {
 _TO_CLASS: Final = {
     known: number for number, known in CLASSES.items() if number != agent_pb2.SCHEDULING_CLASS_UNSPECIFIED
 }
+_OLD_KEYS: Final = {
+    agent_pb2.OLD_KEYS_KEEP: OldKeys.KEEP,
+    agent_pb2.OLD_KEYS_END_WITH_TOKENS: OldKeys.END_WITH_TOKENS,
+}
 _MAX_KEY: Final = 63
 _MAX_VALUE: Final = 256
 
@@ -45,6 +50,7 @@ def new_agent(request: agent_pb2.RegisterAgentRequest) -> NewAgent:
         caps=wire.caps(request.caps) if request.HasField("caps") else None,
         labels=_labels(request.labels, "labels"),
         ttl=request.ttl.ToTimedelta() if request.HasField("ttl") else None,
+        exist_ok=request.exist_ok and bool(request.agent_id),
     )
 
 
@@ -108,9 +114,26 @@ def registered(made: Registered, shown: agent_pb2.Agent) -> agent_pb2.RegisterAg
     """Write a new agent, `shown` as it is, with its credentials."""
     return agent_pb2.RegisterAgentResponse(
         agent=shown,
-        credential=agent_pb2.Credential(token=made.token.text, expire_time=stamp(made.token.expire_time)),
+        credential=_credential(made.token),
         agent_key=made.key,
+        existed=made.existed,
     )
+
+
+def old_keys(given: agent_pb2.OldKeys) -> OldKeys:
+    """Read what becomes of an agent's keys."""
+    return _OLD_KEYS.get(given, OldKeys.END)
+
+
+def rekeyed(made: Rekeyed, shown: agent_pb2.Agent) -> agent_pb2.IssueAgentKeyResponse:
+    """Write an agent, `shown` as it is, with its new credentials."""
+    return agent_pb2.IssueAgentKeyResponse(
+        agent=shown, credential=_credential(made.token), agent_key=made.key
+    )
+
+
+def _credential(token: Token) -> agent_pb2.Credential:
+    return agent_pb2.Credential(token=token.text, expire_time=stamp(token.expire_time))
 
 
 def change(event: Change, shown: agent_pb2.Agent) -> agent_pb2.WatchAgentsResponse:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.access.core import agent_tree, audit_chain
-from services.access.model.agents import Agent, AgentKey, AgentState, Revocation
+from services.access.model.agents import Agent, AgentKey, AgentState, MadeBy, Maker, Revocation
 from services.access.model.approvals import Approval, ApprovalState
 from services.access.model.audit import AuditQuery, Event
 from services.access.model.rules import Grant, Group, Member, Policy
@@ -68,7 +68,9 @@ class Script:
                 update_time=now,
             )
             added = tx.agents.insert(row)
-            tx.agents.put_key(f"{tenant}/{new}/{now}", AgentKey(tenant, new))
+            tx.agents.add_key(
+                AgentKey(f"{tenant}/{new}/{now}", tenant, new, now, Maker(tenant, above.id if above else ""))
+            )
             return added, [tx.agents.living_children(tenant, agent) for agent in AGENTS]
 
         return work
@@ -89,7 +91,9 @@ class Script:
             return (
                 tx.agents.page(tenant, under, "a-b", 3),
                 tx.agents.changed(tenant, under, 2, 4),
-                tx.agents.key_owner(f"{tenant}/{target}/{now}"),
+                tx.agents.key(f"{tenant}/{target}/{now}"),
+                tx.agents.count_keys(tenant, under),
+                tx.agents.keys_made_by(MadeBy(tenant, under)),
             )
 
         return work

@@ -154,19 +154,42 @@ class MemoryAgents:
     def _unpurged(self, agent: Agent) -> bool:
         return (agent.tenant, agent.id) not in self._world.purges
 
-    def put_key(self, key_hash: str, owner: AgentKey) -> None:
-        """Make `key_hash` the only key of an agent."""
-        self.drop_keys(owner.tenant, [owner.agent])
-        self._world.keys[key_hash] = owner
+    def add_key(self, key: AgentKey) -> None:
+        """Add a key beside the ones that an agent has."""
+        self._world.keys[key.hash] = key
 
-    def key_owner(self, key_hash: str) -> AgentKey | None:
-        """Return whose key it is, or None."""
+    def key(self, key_hash: str) -> AgentKey | None:
+        """Return the key with that hash, or None."""
         return self._world.keys.get(key_hash)
+
+    def keys_made_by(self, maker: MadeBy) -> list[AgentKey]:
+        """List the keys for agents of all tenants that a principal made, by hash."""
+        found = [one for one in self._world.keys.values() if maker.covers(one.maker, one.create_time)]
+        return sorted(found, key=lambda one: one.hash)
+
+    def count_keys(self, tenant: str, agent: str) -> int:
+        """Count the keys of an agent."""
+        return sum((one.tenant, one.agent) == (tenant, agent) for one in self._world.keys.values())
+
+    def drop_key(self, key_hash: str) -> None:
+        """Forget one key."""
+        self._world.keys.pop(key_hash, None)
+
+    def drop_issued(self, tenant: str, agent: str, issue: str) -> None:
+        """Forget the key of an agent that one request made."""
+        gone = [
+            one
+            for one in self._world.keys.values()
+            if (one.tenant, one.agent, one.issue) == (tenant, agent, issue)
+        ]
+        for one in gone:
+            del self._world.keys[one.hash]
 
     def drop_keys(self, tenant: str, agents: Iterable[str]) -> None:
         """Forget the keys of agents."""
-        gone = {AgentKey(tenant, agent) for agent in agents}
-        self._world.keys = {key: owner for key, owner in self._world.keys.items() if owner not in gone}
+        gone = {(tenant, agent) for agent in agents}
+        kept = [one for one in self._world.keys.values() if (one.tenant, one.agent) not in gone]
+        self._world.keys = {one.hash: one for one in kept}
 
     def _of(self, tenant: str) -> list[Agent]:
         return [agent for (owner, _), agent in self._world.agents.items() if owner == tenant]

@@ -13,7 +13,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from aios.api.access.v1 import access_pb2, resources_pb2
 from aios.api.agent.v1 import agent_pb2
-from services.access.service.agents import key_hash
+from services.access.service.agent_keys import key_hash
 from services.chassis.auth.authz_client import AccessAuthorizer, PermissionCheck
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.processes import PROCESSES
@@ -71,10 +71,10 @@ async def test_a_time_to_live_has_bounds(kernel: Kernel, seconds: int) -> None:
 
 async def test_a_key_is_kept_as_its_hash_alone(kernel: Kernel) -> None:
     _, key = await kernel.register("planner")
-    known = await kernel.desk.store.read(lambda tx: tx.agents.key_owner(key_hash(key)))
+    known = await kernel.desk.store.read(lambda tx: tx.agents.key(key_hash(key)))
 
     assert known is not None
-    assert await kernel.desk.store.read(lambda tx: tx.agents.key_owner(key)) is None
+    assert await kernel.desk.store.read(lambda tx: tx.agents.key(key)) is None
 
 
 async def test_an_agent_may_not_register_roots_or_others_children(kernel: Kernel) -> None:

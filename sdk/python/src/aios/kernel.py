@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator
 from datetime import UTC, datetime
 from typing import Any, Self
+from functools import partial
 
 from aios import _settings
 from aios._link import Link
@@ -13,6 +14,7 @@ from aios._tokens import ISSUE_TIMEOUT, Chosen, FileToken, KeyedToken, NoToken, 
 from aios._transport import Transport
 from aios._wire import agents as agents_wire
 from aios.api.access.v1 import access_pb2
+from aios.api.agent.v1 import agent_pb2
 from aios.calls.access import Access
 from aios.calls.agents import Agents
 from aios.calls.branches import Branches
@@ -29,7 +31,7 @@ from aios.calls.secrets import Secrets
 from aios.calls.tools import Tools
 from aios.calls.web import Web
 from aios.errors import CredentialExpired, Unauthenticated
-from aios.types.agents import AgentHandle, Credential
+from aios.types.agents import AgentHandle, AgentInfo, Credential
 
 
 class Kernel:
@@ -98,8 +100,9 @@ class Kernel:
     def as_agent(self, credential: AgentHandle | Credential | str) -> "Kernel":
         """Return the kernel as that agent sees it, over the same connection.
 
-        A handle or credential with an agent_key is renewed by itself before and after it expires; a bare
-        token lives as long as it lives. Raises CredentialExpired for an expired credential without a key.
+        A handle or credential with an agent_key is renewed by itself before and after it expires, and so is
+        the handle of an agent that existed, by this connection's own credential; a bare token lives as long
+        as it lives. Raises CredentialExpired for an expired credential without a key.
         """
         return Kernel(self._transport.with_tokens(self._tokens(credential)))
 
@@ -138,6 +141,40 @@ class Kernel:
         if held.expire_time <= datetime.now(UTC):
             raise CredentialExpired("the credential has expired and holds no agent_key to renew it with")
         return StaticToken(held.token, who)
+            return KeyedToken(held, self._issue)
+        if isinstance(credential, AgentHandle) and credential.existed:
+            return KeyedToken(held, partial(self._hand_over, credential.agent))
+        if held.expire_time <= datetime.now(UTC):
+            raise CredentialExpired("the credential has expired and holds no agent_key to renew it with")
+        return StaticToken(held.token)
+
+    def as_person(self, person_key: str) -> "Kernel":
+        """Return the kernel as the person with that key sees it, over the same connection."""
+        tokens = KeyedToken(unissued(person_key), self._issue_to_person)
+        return Kernel(self._transport.with_tokens(tokens))
+
+    async def _issue_to_person(self, person_key: str) -> Credential:
+        transport = self._transport.with_tokens(NoToken())
+        request = access_pb2.IssueTokenRequest(person_key=access_pb2.PersonKeyCredential(key=person_key))
+        response = await transport.call_once(request, access_pb2.IssueTokenResponse, timeout=ISSUE_TIMEOUT)
+        return agents_wire.issued(response, person_key)
+
+    async def _hand_over(self, agent: AgentInfo, _agent_key: str) -> Credential:
+        # An agent that has ended is not registered anew by this: its id is never given again.
+        request = agent_pb2.RegisterAgentRequest(
+            agent_id=agent.id, parent=agent.parent, tenant=agent.tenant, exist_ok=True
+        )
+        response = await self._transport.call_once(
+            request, agent_pb2.RegisterAgentResponse, timeout=ISSUE_TIMEOUT
+        )
+        return agents_wire.handle(response).credential
+
+    async def _issue(self, agent_key: str) -> Credential:
+        # A single attempt: the call that needs the token repeats it within its own deadline.
+        transport = self._transport.with_tokens(NoToken())
+        request = access_pb2.IssueTokenRequest(agent_key=access_pb2.AgentKeyCredential(key=agent_key))
+        response = await transport.call_once(request, access_pb2.IssueTokenResponse, timeout=ISSUE_TIMEOUT)
+        return agents_wire.issued(response, agent_key)
 
 
 def connect(

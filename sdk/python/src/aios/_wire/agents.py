@@ -15,6 +15,7 @@ from aios.types.agents import (
     Caps,
     Credential,
     Hints,
+    OldKeys,
     SchedulingClass,
     SyscallEvent,
 )
@@ -107,14 +108,29 @@ def info(message: pb.Agent) -> AgentInfo:
     )
 
 
-def handle(message: pb.RegisterAgentResponse) -> AgentHandle:
-    """Return the handle of a newly registered agent."""
+OLD_KEYS = {
+    "end": pb.OLD_KEYS_END,
+    "end_with_tokens": pb.OLD_KEYS_END_WITH_TOKENS,
+    "keep": pb.OLD_KEYS_KEEP,
+}
+
+
+def old_keys(value: OldKeys) -> pb.OldKeys:
+    """Return the number of what becomes of old keys. Raises ValueError for another word."""
+    if value not in OLD_KEYS:
+        raise ValueError(f"old_keys is one of {', '.join(OLD_KEYS)}, not {value!r}")
+    return OLD_KEYS[value]
+
+
+def handle(message: pb.RegisterAgentResponse | pb.IssueAgentKeyResponse) -> AgentHandle:
+    """Return the handle of an agent with its credential."""
     credential = Credential(
         token=message.credential.token,
         expire_time=message.credential.expire_time.ToDatetime(tzinfo=UTC),
         agent_key=message.agent_key,
     )
-    return AgentHandle(agent=info(message.agent), credential=credential)
+    existed = isinstance(message, pb.RegisterAgentResponse) and message.existed
+    return AgentHandle(agent=info(message.agent), credential=credential, existed=existed)
 
 
 def issued(message: access_pb2.IssueTokenResponse, agent_key: str) -> Credential:

@@ -13,7 +13,7 @@ from aios._wire import common
 from aios._wire.common import agent_name
 from aios.api.agent.v1 import agent_pb2 as pb
 from aios.api.gateway.v1 import gateway_pb2
-from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Caps, Hints, SyscallEvent
+from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Caps, Hints, OldKeys, SyscallEvent
 
 
 class Agents:
@@ -36,6 +36,7 @@ class Agents:
         caps: Caps | None = None,
         labels: Mapping[str, str] | None = None,
         ttl: float | None = None,
+        exist_ok: bool = False,
         tenant: str = "",
         request_id: str = "",
         timeout: float | None = None,
@@ -46,8 +47,10 @@ class Agents:
         for an agent. `caps` are the most it may ask for in its hints: the parent's by default. After `ttl`
         seconds it is killed with all below it; it never outlives its parent, whose time it has by default.
         Repeated with the same `request_id`, it is the same registration, with another key in place of the
-        first. Raises AlreadyExists when the id is taken, NotFound for an unknown parent, PreconditionFailed
-        when the tree would become too large, PermissionDenied (also when the hints are above the caps).
+        first. With `exist_ok` an agent that has the id already, below the same parent, is returned as it is;
+        see `get_or_register`. Raises AlreadyExists when the id is taken, NotFound for an unknown parent,
+        PreconditionFailed when the tree would become too large, PermissionDenied (also when the hints are
+        above the caps).
         """
         request = pb.RegisterAgentRequest(
             agent_id=agent_id,
@@ -58,10 +61,72 @@ class Agents:
             caps=wire.caps_message(caps),
             labels=labels or {},
             ttl=common.duration(ttl),
+            exist_ok=exist_ok,
             tenant=tenant,
             request_id=request_id,
         )
         return wire.handle(await self._transport.call(request, pb.RegisterAgentResponse, timeout=timeout))
+
+    async def get_or_register(
+        self,
+        agent_id: str,
+        *,
+        parent: str = "",
+        display_name: str = "",
+        kind: str = "",
+        hints: Hints | None = None,
+        caps: Caps | None = None,
+        labels: Mapping[str, str] | None = None,
+        ttl: float | None = None,
+        tenant: str = "",
+        timeout: float | None = None,
+    ) -> AgentHandle:
+        """Return the agent of that id, registered if it is not there yet; `Kernel.as_agent` takes the result.
+
+        One call, so of several at once one registers it and all get it. An agent that was there
+        (`existed`) stays as it is: `update` changes it. Its credential is a token without a key, which
+        `as_agent` renews by this connection for as long as that may; a key that was lost is replaced by
+        `issue_key`. For administrators, and agents below whom it is. Raises AlreadyExists when the id is
+        another's (a person's, or an agent's below another parent) or was purged, AgentInactive when it is
+        suspended or was killed (an id is not given again), ValueError for an empty id, and what `register`
+        raises.
+        """
+        if not agent_id:
+            raise ValueError("get_or_register needs the id of the agent")
+        return await self.register(
+            agent_id,
+            parent=parent,
+            display_name=display_name,
+            kind=kind,
+            hints=hints,
+            caps=caps,
+            labels=labels,
+            ttl=ttl,
+            exist_ok=True,
+            tenant=tenant,
+            timeout=timeout,
+        )
+
+    async def issue_key(
+        self,
+        agent: str,
+        *,
+        old_keys: OldKeys = "end",
+        reason: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> AgentHandle:
+        """Make another key for an agent, as when its own was lost or has leaked; return it with the agent.
+
+        `old_keys` says what becomes of the keys until now: `end` lets the tokens they gave go on for a day
+        at most, `end_with_tokens` refuses those at once too, `keep` leaves both, up to eight keys an agent.
+        For administrators and the agents above it; no agent makes a key for itself. Raises NotFound,
+        AgentInactive (it was killed), QuotaExceeded, PermissionDenied, ValueError for another word.
+        """
+        request = pb.IssueAgentKeyRequest(
+            name=agent_name(agent), old_keys=wire.old_keys(old_keys), reason=reason, request_id=request_id
+        )
+        return wire.handle(await self._transport.call(request, pb.IssueAgentKeyResponse, timeout=timeout))
 
     async def get(self, agent: str = "me", *, timeout: float | None = None) -> AgentInfo:
         """Return one agent. Raises NotFound, PermissionDenied."""
@@ -158,6 +223,19 @@ class Agents:
         PermissionDenied.
         """
         request = pb.PurgeAgentRequest(name=agent_name(agent), reason=reason, request_id=request_id)
+        response = await self._transport.call(request, pb.PurgeAgentResponse, timeout=timeout)
+        return wire.info(response.agent)
+
+    async def delete(
+        self, agent: str, *, reason: str = "", request_id: str = "", timeout: float | None = None
+    ) -> AgentInfo:
+        """End an agent and those below it, and begin to delete everything of them: `kill` and `purge` as one.
+
+        For administrators. Raises NotFound, PermissionDenied.
+        """
+        request = pb.PurgeAgentRequest(
+            name=agent_name(agent), reason=reason, request_id=request_id, kill=True
+        )
         response = await self._transport.call(request, pb.PurgeAgentResponse, timeout=timeout)
         return wire.info(response.agent)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from aios.calls.agents import Agents
 from aios.sync.portal import Portal
-from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Caps, Hints, SyscallEvent
+from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Caps, Hints, OldKeys, SyscallEvent
 
 
 class SyncAgents:
@@ -28,6 +28,7 @@ class SyncAgents:
         caps: Caps | None = None,
         labels: Mapping[str, str] | None = None,
         ttl: float | None = None,
+        exist_ok: bool = False,
         tenant: str = "",
         request_id: str = "",
         timeout: float | None = None,
@@ -38,8 +39,10 @@ class SyncAgents:
         for an agent. `caps` are the most it may ask for in its hints: the parent's by default. After `ttl`
         seconds it is killed with all below it; it never outlives its parent, whose time it has by default.
         Repeated with the same `request_id`, it is the same registration, with another key in place of the
-        first. Raises AlreadyExists when the id is taken, NotFound for an unknown parent, PreconditionFailed
-        when the tree would become too large, PermissionDenied (also when the hints are above the caps).
+        first. With `exist_ok` an agent that has the id already, below the same parent, is returned as it is;
+        see `get_or_register`. Raises AlreadyExists when the id is taken, NotFound for an unknown parent,
+        PreconditionFailed when the tree would become too large, PermissionDenied (also when the hints are
+        above the caps).
         """
         return self._portal.run(
             self._inner.register(
@@ -51,9 +54,71 @@ class SyncAgents:
                 caps=caps,
                 labels=labels,
                 ttl=ttl,
+                exist_ok=exist_ok,
                 tenant=tenant,
                 request_id=request_id,
                 timeout=timeout,
+            )
+        )
+
+    def get_or_register(
+        self,
+        agent_id: str,
+        *,
+        parent: str = "",
+        display_name: str = "",
+        kind: str = "",
+        hints: Hints | None = None,
+        caps: Caps | None = None,
+        labels: Mapping[str, str] | None = None,
+        ttl: float | None = None,
+        tenant: str = "",
+        timeout: float | None = None,
+    ) -> AgentHandle:
+        """Return the agent of that id, registered if it is not there yet; `Kernel.as_agent` takes the result.
+
+        One call, so of several at once one registers it and all get it. An agent that was there
+        (`existed`) stays as it is: `update` changes it. Its credential is a token without a key, which
+        `as_agent` renews by this connection for as long as that may; a key that was lost is replaced by
+        `issue_key`. For administrators, and agents below whom it is. Raises AlreadyExists when the id is
+        another's (a person's, or an agent's below another parent) or was purged, AgentInactive when it is
+        suspended or was killed (an id is not given again), ValueError for an empty id, and what `register`
+        raises.
+        """
+        return self._portal.run(
+            self._inner.get_or_register(
+                agent_id,
+                parent=parent,
+                display_name=display_name,
+                kind=kind,
+                hints=hints,
+                caps=caps,
+                labels=labels,
+                ttl=ttl,
+                tenant=tenant,
+                timeout=timeout,
+            )
+        )
+
+    def issue_key(
+        self,
+        agent: str,
+        *,
+        old_keys: OldKeys = "end",
+        reason: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> AgentHandle:
+        """Make another key for an agent, as when its own was lost or has leaked; return it with the agent.
+
+        `old_keys` says what becomes of the keys until now: `end` lets the tokens they gave go on for a day
+        at most, `end_with_tokens` refuses those at once too, `keep` leaves both, up to eight keys an agent.
+        For administrators and the agents above it; no agent makes a key for itself. Raises NotFound,
+        AgentInactive (it was killed), QuotaExceeded, PermissionDenied, ValueError for another word.
+        """
+        return self._portal.run(
+            self._inner.issue_key(
+                agent, old_keys=old_keys, reason=reason, request_id=request_id, timeout=timeout
             )
         )
 
@@ -131,6 +196,17 @@ class SyncAgents:
         """
         return self._portal.run(
             self._inner.purge(agent, reason=reason, request_id=request_id, timeout=timeout)
+        )
+
+    def delete(
+        self, agent: str, *, reason: str = "", request_id: str = "", timeout: float | None = None
+    ) -> AgentInfo:
+        """End an agent and those below it, and begin to delete everything of them: `kill` and `purge` as one.
+
+        For administrators. Raises NotFound, PermissionDenied.
+        """
+        return self._portal.run(
+            self._inner.delete(agent, reason=reason, request_id=request_id, timeout=timeout)
         )
 
     def clear_untrusted(

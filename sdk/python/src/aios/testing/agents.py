@@ -11,15 +11,20 @@ from aios.api.access.v1 import access_pb2
 from aios.api.access.v1 import resources_pb2 as access_resources_pb2
 from aios.api.agent.v1 import agent_pb2 as pb
 from aios.errors import (
+    AgentInactive,
     AlreadyExists,
     CredentialExpired,
     InvalidRequest,
     NotFound,
     PermissionDenied,
     PreconditionFailed,
+    QuotaExceeded,
     Unauthenticated,
 )
 from aios.testing.caller import ADMIN, Caller
+
+MOST_KEYS = 8
+"""Keys that an agent may have beside each other."""
 
 
 class FakeAgents:
@@ -33,6 +38,8 @@ class FakeAgents:
         self._tokens: dict[str, tuple[str, datetime]] = {}
         self._keys: dict[str, str] = {}
         self._answers: dict[str, pb.RegisterAgentResponse] = {}
+        self._gone: set[str] = set()
+        """Names of purged agents, which are not given again."""
         self._numbers = itertools.count(1)
 
     def caller(self, token: str) -> Caller:
@@ -59,11 +66,14 @@ class FakeAgents:
             return self._answers[request.request_id]
         agent_id = request.agent_id or f"agent-{next(self._numbers)}"
         name = f"agents/{agent_id}"
-        if name in self._agents:
-            raise AlreadyExists(f"{name} exists", reason="AGENT_EXISTS", metadata={"agent": name})
         parent = caller.resolve(request.parent) if request.parent else ""
         if caller.agent != ADMIN and not parent:
             parent = f"agents/{caller.agent}"
+        there = self._agents.get(name)
+        if there is not None and request.exist_ok and request.agent_id and there.parent == parent:
+            return self._handed_over(there)
+        if there is not None or name in self._gone:
+            raise AlreadyExists(f"{name} exists already", reason="AGENT_EXISTS", metadata={"agent": name})
         agent = pb.Agent(
             name=name,
             parent=parent,
@@ -81,13 +91,36 @@ class FakeAgents:
         self._agents[name] = agent
         key = f"fake-key-{agent_id}"
         self._keys[key] = agent_id
-        token, expires = self._issue(agent_id)
-        answer = pb.RegisterAgentResponse(
-            agent=agent, credential=pb.Credential(token=token, expire_time=expires), agent_key=key
-        )
+        answer = pb.RegisterAgentResponse(agent=agent, credential=self._credential(agent_id), agent_key=key)
         if request.request_id:
             self._answers[request.request_id] = answer
         return answer
+
+    async def issue_agent_key(
+        self, request: pb.IssueAgentKeyRequest, caller: Caller
+    ) -> pb.IssueAgentKeyResponse:
+        """IssueAgentKey: for administrators and the agents above it."""
+        agent = self._find(request.name.replace("agents/me", f"agents/{caller.agent}"))
+        below = agent.name != f"agents/{caller.agent}" and self._below(agent, f"agents/{caller.agent}")
+        if caller.agent != ADMIN and not below:
+            raise PermissionDenied(
+                f"agents/{caller.agent} may not agent.issue_key {agent.name}",
+                metadata={"action": "agent.issue_key", "resource": agent.name},
+            )
+        _must_live(agent)
+        agent_id = agent.name.removeprefix("agents/")
+        if request.old_keys != pb.OLD_KEYS_KEEP:
+            self._keys = {key: owner for key, owner in self._keys.items() if owner != agent_id}
+        if request.old_keys == pb.OLD_KEYS_END_WITH_TOKENS:
+            self._tokens = {token: held for token, held in self._tokens.items() if held[0] != agent_id}
+        if list(self._keys.values()).count(agent_id) >= MOST_KEYS:
+            raise QuotaExceeded(
+                f"{agent.name} has {MOST_KEYS} keys, the most at once: let the old ones end",
+                metadata={"agent": agent.name, "limit": str(MOST_KEYS)},
+            )
+        key = f"fake-key-{agent_id}-{next(self._numbers)}"
+        self._keys[key] = agent_id
+        return pb.IssueAgentKeyResponse(agent=agent, credential=self._credential(agent_id), agent_key=key)
 
     async def issue_token(
         self, request: access_pb2.IssueTokenRequest, caller: Caller | None
@@ -161,11 +194,18 @@ class FakeAgents:
             raise PermissionDenied("purging agents is for administrators")
         found = self._agents.get(request.name)
         if found is None:
-            raise NotFound(f"no agent {request.name}", reason="AGENT_NOT_FOUND")
+            raise NotFound(
+                f"no agent {request.name}", reason="AGENT_NOT_FOUND", metadata={"agent": request.name}
+            )
+        if request.kill:
+            await self.kill_agent(pb.KillAgentRequest(name=request.name), caller)
         if found.state != pb.AGENT_STATE_KILLED:
-            raise PreconditionFailed(f"{request.name} was not killed", reason="AGENT_ALIVE")
+            raise PreconditionFailed(
+                f"{request.name} was not killed", reason="AGENT_ALIVE", metadata={"agent": request.name}
+            )
         for name in [one.name for one in self._agents.values() if self._below(one, request.name)]:
             del self._agents[name]
+            self._gone.add(name)
         shown = pb.Agent()
         shown.CopyFrom(found)
         shown.purging = True
@@ -202,6 +242,17 @@ class FakeAgents:
             token: owner for token, owner in self._tokens.items() if f"agents/{owner[0]}" not in ended
         }
 
+    def _handed_over(self, agent: pb.Agent) -> pb.RegisterAgentResponse:
+        _must_live(agent)
+        if agent.state != pb.AGENT_STATE_ACTIVE:
+            raise _inactive(agent, "suspended", "is suspended")
+        held = self._credential(agent.name.removeprefix("agents/"))
+        return pb.RegisterAgentResponse(agent=agent, credential=held, existed=True)
+
+    def _credential(self, agent_id: str) -> pb.Credential:
+        token, expires = self._issue(agent_id)
+        return pb.Credential(token=token, expire_time=expires)
+
     def _issue(self, agent_id: str, life: float | None = None) -> tuple[str, Timestamp]:
         token = f"fake-{agent_id}-{next(self._numbers)}"
         expires = datetime.now(UTC) + timedelta(seconds=life or self.token_life)
@@ -229,3 +280,12 @@ class FakeAgents:
             raise PermissionDenied(f"{agent.name} was killed", reason="AGENT_INACTIVE")
         agent.state = state
         return agent
+
+
+def _must_live(agent: pb.Agent) -> None:
+    if agent.state == pb.AGENT_STATE_KILLED:
+        raise _inactive(agent, "killed", "was killed: its id is not given again")
+
+
+def _inactive(agent: pb.Agent, state: str, how: str) -> AgentInactive:
+    return AgentInactive(f"{agent.name} {how}", metadata={"agent": agent.name, "state": state})

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 AgentState = Literal["unspecified", "active", "suspended", "killed"]
+OldKeys = Literal["end", "end_with_tokens", "keep"]
 SchedulingClass = Literal["unspecified", "realtime", "interactive", "normal", "batch", "idle"]
 
 
@@ -148,6 +149,9 @@ class AgentHandle:
 
     credential: Credential
     """What it proves itself with."""
+
+    existed: bool = False
+    """Whether it was there before: its credential is then a token without a key."""
 
     @property
     def name(self) -> str:

@@ -880,16 +880,18 @@ class RevokeTokenRequest(_message.Message):
     def __init__(self, token: _Optional[str] = ..., token_id: _Optional[str] = ..., all: bool = ..., agent: _Optional[str] = ..., revoke_key: bool = ..., request_id: _Optional[str] = ..., made: _Optional[_Union[MadeFate, str]] = ..., made_since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RevokeTokenResponse(_message.Message):
-    __slots__ = ("revision", "ended_agents", "disabled_persons", "revoked_grants")
+    __slots__ = ("revision", "ended_agents", "disabled_persons", "revoked_grants", "ended_agent_keys")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     ENDED_AGENTS_FIELD_NUMBER: _ClassVar[int]
     DISABLED_PERSONS_FIELD_NUMBER: _ClassVar[int]
     REVOKED_GRANTS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AGENT_KEYS_FIELD_NUMBER: _ClassVar[int]
     revision: int
     ended_agents: int
     disabled_persons: int
     revoked_grants: int
-    def __init__(self, revision: _Optional[int] = ..., ended_agents: _Optional[int] = ..., disabled_persons: _Optional[int] = ..., revoked_grants: _Optional[int] = ...) -> None: ...
+    ended_agent_keys: int
+    def __init__(self, revision: _Optional[int] = ..., ended_agents: _Optional[int] = ..., disabled_persons: _Optional[int] = ..., revoked_grants: _Optional[int] = ..., ended_agent_keys: _Optional[int] = ...) -> None: ...
 
 class GetJwksRequest(_message.Message):
     __slots__ = ()

@@ -26,6 +26,13 @@ class SchedulingClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SCHEDULING_CLASS_NORMAL: _ClassVar[SchedulingClass]
     SCHEDULING_CLASS_BATCH: _ClassVar[SchedulingClass]
     SCHEDULING_CLASS_IDLE: _ClassVar[SchedulingClass]
+
+class OldKeys(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OLD_KEYS_UNSPECIFIED: _ClassVar[OldKeys]
+    OLD_KEYS_KEEP: _ClassVar[OldKeys]
+    OLD_KEYS_END: _ClassVar[OldKeys]
+    OLD_KEYS_END_WITH_TOKENS: _ClassVar[OldKeys]
 AGENT_STATE_UNSPECIFIED: AgentState
 AGENT_STATE_ACTIVE: AgentState
 AGENT_STATE_SUSPENDED: AgentState
@@ -36,6 +43,10 @@ SCHEDULING_CLASS_INTERACTIVE: SchedulingClass
 SCHEDULING_CLASS_NORMAL: SchedulingClass
 SCHEDULING_CLASS_BATCH: SchedulingClass
 SCHEDULING_CLASS_IDLE: SchedulingClass
+OLD_KEYS_UNSPECIFIED: OldKeys
+OLD_KEYS_KEEP: OldKeys
+OLD_KEYS_END: OldKeys
+OLD_KEYS_END_WITH_TOKENS: OldKeys
 
 class SchedulingHints(_message.Message):
     __slots__ = ("scheduling_class", "weight", "priority", "max_wait", "deadline", "policy")
@@ -131,7 +142,7 @@ class Credential(_message.Message):
     def __init__(self, token: _Optional[str] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RegisterAgentRequest(_message.Message):
-    __slots__ = ("parent", "agent_id", "display_name", "kind", "hints", "labels", "request_id", "tenant", "caps", "ttl")
+    __slots__ = ("parent", "agent_id", "display_name", "kind", "hints", "labels", "request_id", "tenant", "caps", "ttl", "exist_ok")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +160,7 @@ class RegisterAgentRequest(_message.Message):
     TENANT_FIELD_NUMBER: _ClassVar[int]
     CAPS_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
+    EXIST_OK_FIELD_NUMBER: _ClassVar[int]
     parent: str
     agent_id: str
     display_name: str
@@ -159,9 +171,34 @@ class RegisterAgentRequest(_message.Message):
     tenant: str
     caps: SchedulingCaps
     ttl: _duration_pb2.Duration
-    def __init__(self, parent: _Optional[str] = ..., agent_id: _Optional[str] = ..., display_name: _Optional[str] = ..., kind: _Optional[str] = ..., hints: _Optional[_Union[SchedulingHints, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., caps: _Optional[_Union[SchedulingCaps, _Mapping]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    exist_ok: bool
+    def __init__(self, parent: _Optional[str] = ..., agent_id: _Optional[str] = ..., display_name: _Optional[str] = ..., kind: _Optional[str] = ..., hints: _Optional[_Union[SchedulingHints, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., caps: _Optional[_Union[SchedulingCaps, _Mapping]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., exist_ok: bool = ...) -> None: ...
 
 class RegisterAgentResponse(_message.Message):
+    __slots__ = ("agent", "credential", "agent_key", "existed")
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
+    AGENT_KEY_FIELD_NUMBER: _ClassVar[int]
+    EXISTED_FIELD_NUMBER: _ClassVar[int]
+    agent: Agent
+    credential: Credential
+    agent_key: str
+    existed: bool
+    def __init__(self, agent: _Optional[_Union[Agent, _Mapping]] = ..., credential: _Optional[_Union[Credential, _Mapping]] = ..., agent_key: _Optional[str] = ..., existed: bool = ...) -> None: ...
+
+class IssueAgentKeyRequest(_message.Message):
+    __slots__ = ("name", "old_keys", "reason", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OLD_KEYS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    old_keys: OldKeys
+    reason: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., old_keys: _Optional[_Union[OldKeys, str]] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class IssueAgentKeyResponse(_message.Message):
     __slots__ = ("agent", "credential", "agent_key")
     AGENT_FIELD_NUMBER: _ClassVar[int]
     CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
@@ -292,14 +329,16 @@ class WatchAgentsResponse(_message.Message):
     def __init__(self, agent: _Optional[_Union[Agent, _Mapping]] = ..., initial: bool = ..., revision: _Optional[int] = ...) -> None: ...
 
 class PurgeAgentRequest(_message.Message):
-    __slots__ = ("name", "reason", "request_id")
+    __slots__ = ("name", "reason", "request_id", "kill")
     NAME_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    KILL_FIELD_NUMBER: _ClassVar[int]
     name: str
     reason: str
     request_id: str
-    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    kill: bool
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., kill: bool = ...) -> None: ...
 
 class PurgeAgentResponse(_message.Message):
     __slots__ = ("agent",)

@@ -70,6 +70,11 @@ class AgentServiceStub(object):
                 request_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.KillAgentRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.KillAgentResponse.FromString,
                 _registered_method=True)
+        self.IssueAgentKey = channel.unary_unary(
+                '/aios.api.agent.v1.AgentService/IssueAgentKey',
+                request_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.IssueAgentKeyRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.IssueAgentKeyResponse.FromString,
+                _registered_method=True)
         self.ClearUntrusted = channel.unary_unary(
                 '/aios.api.agent.v1.AgentService/ClearUntrusted',
                 request_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ClearUntrustedRequest.SerializeToString,
@@ -106,8 +111,8 @@ class AgentServiceServicer(object):
         children (`parent` is then itself or empty). Idempotent by `request_id`; without one, a taken id is an error.
         Errors: INVALID_ARGUMENT INVALID_REQUEST; ALREADY_EXISTS AGENT_EXISTS; NOT_FOUND AGENT_NOT_FOUND (parent);
         FAILED_PRECONDITION AGENT_TREE_LIMIT; INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED PERMISSION_DENIED
-        (also for hints above its caps: metadata names the `hint`, what was `asked` and the `cap`). Cancelling leaves it
-        registered or not.
+        (also for hints above its caps: metadata names the `hint`, what was `asked` and the `cap`); with `exist_ok` PERMISSION_DENIED
+        AGENT_INACTIVE (the agent of that id is suspended or was killed: metadata `state`). Cancelling leaves it registered or not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -163,6 +168,18 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def IssueAgentKey(self, request, context):
+        """Makes another key for an agent that lives, as when its key was lost or has leaked, and says what becomes of the keys and
+        tokens until now. For administrators and the agents above it; an agent makes no key for itself, so that who steals a
+        token gains nothing that outlives it. Audited.
+        Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED AGENT_INACTIVE (killed) or PERMISSION_DENIED; RESOURCE_EXHAUSTED
+        QUOTA_EXCEEDED (too many keys kept beside each other); ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`: a repetition shows another key in place of the first. Cancelling leaves it made or not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ClearUntrusted(self, request, context):
         """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
         an agent of the same tree. Below an agent that is marked itself it is refused: that one is cleared first.
@@ -175,7 +192,8 @@ class AgentServiceServicer(object):
     def PurgeAgent(self, request, context):
         """Deletes everything of a killed agent and of the agents below it, in every manager, in the background: files, notes,
         contexts, tools, calls, grants by and to them, and what the audit log tells of them. What others copied stays theirs.
-        Each agent is gone (AGENT_NOT_FOUND) when every manager has confirmed; its id is not given again. For administrators.
+        Each agent is gone (AGENT_NOT_FOUND) when every manager has confirmed; its id is not given again. With `kill` an agent
+        that lives is killed first, in the same transaction. For administrators.
         Errors: NOT_FOUND AGENT_NOT_FOUND; FAILED_PRECONDITION AGENT_ALIVE; PERMISSION_DENIED PERMISSION_DENIED;
         ABORTED IDEMPOTENCY_MISMATCH. Idempotent. Cancelling leaves it begun or not; what has begun goes on.
         """
@@ -245,6 +263,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.KillAgent,
                     request_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.KillAgentRequest.FromString,
                     response_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.KillAgentResponse.SerializeToString,
+            ),
+            'IssueAgentKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueAgentKey,
+                    request_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.IssueAgentKeyRequest.FromString,
+                    response_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.IssueAgentKeyResponse.SerializeToString,
             ),
             'ClearUntrusted': grpc.unary_unary_rpc_method_handler(
                     servicer.ClearUntrusted,
@@ -462,6 +485,33 @@ class AgentService(object):
             '/aios.api.agent.v1.AgentService/KillAgent',
             aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.KillAgentRequest.SerializeToString,
             aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.KillAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueAgentKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.agent.v1.AgentService/IssueAgentKey',
+            aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.IssueAgentKeyRequest.SerializeToString,
+            aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.IssueAgentKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,8 +38,8 @@ class AgentServiceStub:
     children (`parent` is then itself or empty). Idempotent by `request_id`; without one, a taken id is an error.
     Errors: INVALID_ARGUMENT INVALID_REQUEST; ALREADY_EXISTS AGENT_EXISTS; NOT_FOUND AGENT_NOT_FOUND (parent);
     FAILED_PRECONDITION AGENT_TREE_LIMIT; INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED PERMISSION_DENIED
-    (also for hints above its caps: metadata names the `hint`, what was `asked` and the `cap`). Cancelling leaves it
-    registered or not.
+    (also for hints above its caps: metadata names the `hint`, what was `asked` and the `cap`); with `exist_ok` PERMISSION_DENIED
+    AGENT_INACTIVE (the agent of that id is suspended or was killed: metadata `state`). Cancelling leaves it registered or not.
     """
     GetAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.GetAgentRequest, _agent_pb2.GetAgentResponse]
     """Reads one agent.
@@ -67,6 +67,14 @@ class AgentServiceStub:
     Their data stays until they are purged. Idempotent.
     Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED PERMISSION_DENIED.
     """
+    IssueAgentKey: _grpc.UnaryUnaryMultiCallable[_agent_pb2.IssueAgentKeyRequest, _agent_pb2.IssueAgentKeyResponse]
+    """Makes another key for an agent that lives, as when its key was lost or has leaked, and says what becomes of the keys and
+    tokens until now. For administrators and the agents above it; an agent makes no key for itself, so that who steals a
+    token gains nothing that outlives it. Audited.
+    Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED AGENT_INACTIVE (killed) or PERMISSION_DENIED; RESOURCE_EXHAUSTED
+    QUOTA_EXCEEDED (too many keys kept beside each other); ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`: a repetition shows another key in place of the first. Cancelling leaves it made or not.
+    """
     ClearUntrusted: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ClearUntrustedRequest, _agent_pb2.ClearUntrustedResponse]
     """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
     an agent of the same tree. Below an agent that is marked itself it is refused: that one is cleared first.
@@ -75,7 +83,8 @@ class AgentServiceStub:
     PurgeAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.PurgeAgentRequest, _agent_pb2.PurgeAgentResponse]
     """Deletes everything of a killed agent and of the agents below it, in every manager, in the background: files, notes,
     contexts, tools, calls, grants by and to them, and what the audit log tells of them. What others copied stays theirs.
-    Each agent is gone (AGENT_NOT_FOUND) when every manager has confirmed; its id is not given again. For administrators.
+    Each agent is gone (AGENT_NOT_FOUND) when every manager has confirmed; its id is not given again. With `kill` an agent
+    that lives is killed first, in the same transaction. For administrators.
     Errors: NOT_FOUND AGENT_NOT_FOUND; FAILED_PRECONDITION AGENT_ALIVE; PERMISSION_DENIED PERMISSION_DENIED;
     ABORTED IDEMPOTENCY_MISMATCH. Idempotent. Cancelling leaves it begun or not; what has begun goes on.
     """
@@ -103,8 +112,8 @@ class AgentServiceAsyncStub(AgentServiceStub):
     children (`parent` is then itself or empty). Idempotent by `request_id`; without one, a taken id is an error.
     Errors: INVALID_ARGUMENT INVALID_REQUEST; ALREADY_EXISTS AGENT_EXISTS; NOT_FOUND AGENT_NOT_FOUND (parent);
     FAILED_PRECONDITION AGENT_TREE_LIMIT; INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED PERMISSION_DENIED
-    (also for hints above its caps: metadata names the `hint`, what was `asked` and the `cap`). Cancelling leaves it
-    registered or not.
+    (also for hints above its caps: metadata names the `hint`, what was `asked` and the `cap`); with `exist_ok` PERMISSION_DENIED
+    AGENT_INACTIVE (the agent of that id is suspended or was killed: metadata `state`). Cancelling leaves it registered or not.
     """
     GetAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetAgentRequest, _agent_pb2.GetAgentResponse]  # type: ignore[assignment]
     """Reads one agent.
@@ -132,6 +141,14 @@ class AgentServiceAsyncStub(AgentServiceStub):
     Their data stays until they are purged. Idempotent.
     Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED PERMISSION_DENIED.
     """
+    IssueAgentKey: _aio.UnaryUnaryMultiCallable[_agent_pb2.IssueAgentKeyRequest, _agent_pb2.IssueAgentKeyResponse]  # type: ignore[assignment]
+    """Makes another key for an agent that lives, as when its key was lost or has leaked, and says what becomes of the keys and
+    tokens until now. For administrators and the agents above it; an agent makes no key for itself, so that who steals a
+    token gains nothing that outlives it. Audited.
+    Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED AGENT_INACTIVE (killed) or PERMISSION_DENIED; RESOURCE_EXHAUSTED
+    QUOTA_EXCEEDED (too many keys kept beside each other); ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`: a repetition shows another key in place of the first. Cancelling leaves it made or not.
+    """
     ClearUntrusted: _aio.UnaryUnaryMultiCallable[_agent_pb2.ClearUntrustedRequest, _agent_pb2.ClearUntrustedResponse]  # type: ignore[assignment]
     """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
     an agent of the same tree. Below an agent that is marked itself it is refused: that one is cleared first.
@@ -140,7 +157,8 @@ class AgentServiceAsyncStub(AgentServiceStub):
     PurgeAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.PurgeAgentRequest, _agent_pb2.PurgeAgentResponse]  # type: ignore[assignment]
     """Deletes everything of a killed agent and of the agents below it, in every manager, in the background: files, notes,
     contexts, tools, calls, grants by and to them, and what the audit log tells of them. What others copied stays theirs.
-    Each agent is gone (AGENT_NOT_FOUND) when every manager has confirmed; its id is not given again. For administrators.
+    Each agent is gone (AGENT_NOT_FOUND) when every manager has confirmed; its id is not given again. With `kill` an agent
+    that lives is killed first, in the same transaction. For administrators.
     Errors: NOT_FOUND AGENT_NOT_FOUND; FAILED_PRECONDITION AGENT_ALIVE; PERMISSION_DENIED PERMISSION_DENIED;
     ABORTED IDEMPOTENCY_MISMATCH. Idempotent. Cancelling leaves it begun or not; what has begun goes on.
     """
@@ -171,8 +189,8 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         children (`parent` is then itself or empty). Idempotent by `request_id`; without one, a taken id is an error.
         Errors: INVALID_ARGUMENT INVALID_REQUEST; ALREADY_EXISTS AGENT_EXISTS; NOT_FOUND AGENT_NOT_FOUND (parent);
         FAILED_PRECONDITION AGENT_TREE_LIMIT; INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED PERMISSION_DENIED
-        (also for hints above its caps: metadata names the `hint`, what was `asked` and the `cap`). Cancelling leaves it
-        registered or not.
+        (also for hints above its caps: metadata names the `hint`, what was `asked` and the `cap`); with `exist_ok` PERMISSION_DENIED
+        AGENT_INACTIVE (the agent of that id is suspended or was killed: metadata `state`). Cancelling leaves it registered or not.
         """
 
     @_abc_1.abstractmethod
@@ -238,6 +256,20 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def IssueAgentKey(
+        self,
+        request: _agent_pb2.IssueAgentKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.IssueAgentKeyResponse, _abc.Awaitable[_agent_pb2.IssueAgentKeyResponse]]:
+        """Makes another key for an agent that lives, as when its key was lost or has leaked, and says what becomes of the keys and
+        tokens until now. For administrators and the agents above it; an agent makes no key for itself, so that who steals a
+        token gains nothing that outlives it. Audited.
+        Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED AGENT_INACTIVE (killed) or PERMISSION_DENIED; RESOURCE_EXHAUSTED
+        QUOTA_EXCEEDED (too many keys kept beside each other); ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`: a repetition shows another key in place of the first. Cancelling leaves it made or not.
+        """
+
+    @_abc_1.abstractmethod
     def ClearUntrusted(
         self,
         request: _agent_pb2.ClearUntrustedRequest,
@@ -256,7 +288,8 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_agent_pb2.PurgeAgentResponse, _abc.Awaitable[_agent_pb2.PurgeAgentResponse]]:
         """Deletes everything of a killed agent and of the agents below it, in every manager, in the background: files, notes,
         contexts, tools, calls, grants by and to them, and what the audit log tells of them. What others copied stays theirs.
-        Each agent is gone (AGENT_NOT_FOUND) when every manager has confirmed; its id is not given again. For administrators.
+        Each agent is gone (AGENT_NOT_FOUND) when every manager has confirmed; its id is not given again. With `kill` an agent
+        that lives is killed first, in the same transaction. For administrators.
         Errors: NOT_FOUND AGENT_NOT_FOUND; FAILED_PRECONDITION AGENT_ALIVE; PERMISSION_DENIED PERMISSION_DENIED;
         ABORTED IDEMPOTENCY_MISMATCH. Idempotent. Cancelling leaves it begun or not; what has begun goes on.
         """
