@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ from tests.fakes.access_manager import desk as make_desk
 DAY = timedelta(days=1)
 
 
-async def found(desk: Desk, name: str, by: Caller = ADMIN, **fields: str) -> Registered:
+async def found(desk: Desk, name: str, by: Caller = ADMIN, **fields: Any) -> Registered:
     """Register an agent, or get the one that is there."""
     return await desk.manager.agents.register(by, NewAgent(id=name, exist_ok=True, **fields), NEW)
 

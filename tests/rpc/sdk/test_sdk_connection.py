@@ -236,3 +236,45 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (folder / "key.pem").write_bytes(key.private_bytes(*form))
     return folder / "cert.pem", folder / "key.pem"
+
+
+async def test_an_agent_is_found_again_and_lives_on_without_its_key(fake: FakeKernel) -> None:
+    async with fake.connect() as kernel:
+        first = await kernel.agents.get_or_register("guide", kind="helper")
+        again = await kernel.agents.get_or_register("guide", kind="other")
+        guide = kernel.as_agent(again)
+        fake.expire_tokens()
+
+        assert (await guide.agents.get()).kind == "helper"
+    assert (first.existed, again.existed, again.credential.agent_key) == (False, True, "")
+    with pytest.raises(ValueError, match="id"):
+        await kernel.agents.get_or_register("")
+
+
+async def test_a_lost_key_is_replaced(fake: FakeKernel) -> None:
+    async with fake.connect() as kernel:
+        lost = await kernel.agents.register("guide")
+        kept = await kernel.agents.issue_key("guide", old_keys="keep")
+        assert (await kernel.as_agent(lost).agents.get()).id == "guide"
+        made = await kernel.agents.issue_key("guide", old_keys="end_with_tokens", reason="lost")
+        for ended in (lost, kept):
+            with pytest.raises(errors.Unauthenticated):
+                await kernel.as_agent(ended).agents.get()
+
+        assert (await kernel.as_agent(made).agents.get()).id == "guide"
+        with pytest.raises(errors.PermissionDenied):
+            await kernel.as_agent(made).agents.issue_key("me")
+        with pytest.raises(ValueError, match="old_keys"):
+            await kernel.agents.issue_key("guide", old_keys="burn")  # type: ignore[arg-type]
+
+
+async def test_an_agent_is_deleted_and_its_id_stays_its_own(fake: FakeKernel) -> None:
+    async with fake.connect() as kernel:
+        await kernel.agents.register("guide")
+        gone = await kernel.agents.delete("guide", reason="done")
+        with pytest.raises(errors.NotFound):
+            await kernel.agents.get("guide")
+        with pytest.raises(errors.AlreadyExists):
+            await kernel.agents.get_or_register("guide")
+
+    assert gone.purging

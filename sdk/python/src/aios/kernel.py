@@ -4,8 +4,8 @@ import os
 import time
 from collections.abc import Generator
 from datetime import UTC, datetime
-from typing import Any, Self
 from functools import partial
+from typing import Any, Self
 
 from aios import _settings
 from aios._link import Link
@@ -138,26 +138,11 @@ class Kernel:
         who = credential.name if isinstance(credential, AgentHandle) else "the agent of its key"
         if held.agent_key:
             return _agent(self._transport, held, who)
+        if isinstance(credential, AgentHandle) and credential.existed:
+            return KeyedToken(held, partial(self._hand_over, credential.agent), who=who)
         if held.expire_time <= datetime.now(UTC):
             raise CredentialExpired("the credential has expired and holds no agent_key to renew it with")
         return StaticToken(held.token, who)
-            return KeyedToken(held, self._issue)
-        if isinstance(credential, AgentHandle) and credential.existed:
-            return KeyedToken(held, partial(self._hand_over, credential.agent))
-        if held.expire_time <= datetime.now(UTC):
-            raise CredentialExpired("the credential has expired and holds no agent_key to renew it with")
-        return StaticToken(held.token)
-
-    def as_person(self, person_key: str) -> "Kernel":
-        """Return the kernel as the person with that key sees it, over the same connection."""
-        tokens = KeyedToken(unissued(person_key), self._issue_to_person)
-        return Kernel(self._transport.with_tokens(tokens))
-
-    async def _issue_to_person(self, person_key: str) -> Credential:
-        transport = self._transport.with_tokens(NoToken())
-        request = access_pb2.IssueTokenRequest(person_key=access_pb2.PersonKeyCredential(key=person_key))
-        response = await transport.call_once(request, access_pb2.IssueTokenResponse, timeout=ISSUE_TIMEOUT)
-        return agents_wire.issued(response, person_key)
 
     async def _hand_over(self, agent: AgentInfo, _agent_key: str) -> Credential:
         # An agent that has ended is not registered anew by this: its id is never given again.
@@ -168,13 +153,6 @@ class Kernel:
             request, agent_pb2.RegisterAgentResponse, timeout=ISSUE_TIMEOUT
         )
         return agents_wire.handle(response).credential
-
-    async def _issue(self, agent_key: str) -> Credential:
-        # A single attempt: the call that needs the token repeats it within its own deadline.
-        transport = self._transport.with_tokens(NoToken())
-        request = access_pb2.IssueTokenRequest(agent_key=access_pb2.AgentKeyCredential(key=agent_key))
-        response = await transport.call_once(request, access_pb2.IssueTokenResponse, timeout=ISSUE_TIMEOUT)
-        return agents_wire.issued(response, agent_key)
 
 
 def connect(
