@@ -19,6 +19,7 @@ from services.chassis.auth.agents import Standing
 from services.chassis.auth.identity import Caller, Kind, current_caller
 from services.chassis.gate import Agent, FairGate, Gate, GateConfig, Visitor
 from services.chassis.pace import RefusalPace
+from services.chassis.rpc import watch_turns
 from services.chassis.rpc.beginnings import whole
 from services.chassis.rpc.client import Metadata
 from services.chassis.rpc.exchange import TokenExchange
@@ -131,16 +132,17 @@ class Forwarder(grpc.GenericRpcHandler):
                 if place is not None:
                     await self.unread.end(place)
             if refusal is not None:  # told without a place: it may have to wait
-                await self._tell(refusal, visitor, context, len(request))
+                await self._tell(refusal, visitor, context, len(request), watch=method.endless)
 
         return forward
 
     async def _tell(
-        self, refusal: grpc.aio.AioRpcError, visitor: Visitor, context: Context, size: int
+        self, refusal: grpc.aio.AioRpcError, visitor: Visitor, context: Context, size: int, *, watch: bool
     ) -> None:
         """End the call as the manager ended it."""
+        watch_turns.refused()
         party = visitor.tree if visitor.tree[1] else visitor.agent
-        await self._pace.refused(party, our_code(refusal.code()), size)
+        await self._pace.refused(party, our_code(refusal.code()), size, watch=watch)
         await mapping.end(
             context, refusal.code(), refusal.details() or "", _plain(refusal.trailing_metadata())
         )
@@ -198,6 +200,7 @@ class Copying:
             head = await upstream.initial_metadata()
             await self._let_in()
             if head:
+                watch_turns.let_in()
                 sending = context.send_initial_metadata(_plain(head))
                 await (whole(sending) if self._careful else sending)
             while (message := await next_of(upstream)) is not grpc.aio.EOF:

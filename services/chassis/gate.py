@@ -4,9 +4,10 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 from services.chassis.auth.identity import Caller, Kind
@@ -149,14 +150,19 @@ class FairGate:
         Raises TooManyCalls (the agent's, the tree's or the tenant's line is full) or QueueFull without
         waiting, DeadlineExceeded when the visitor's deadline comes first.
         """
+        leave = await self.take(visitor)
+        try:
+            yield
+        finally:
+            leave()
+
+    async def take(self, visitor: Visitor) -> Callable[[], None]:
+        """Take a place; it is held until what this returns is called, once. Raises as `admit`."""
         path = visitor.path
         party = self._turns.enter(path)
         if party is None:
             party = await self._wait(path, visitor.deadline)
-        try:
-            yield
-        finally:
-            self._leave(party)
+        return partial(self._leave, party)
 
     def _leave(self, party: Party[Admitted]) -> None:
         self._turns.leave(party)

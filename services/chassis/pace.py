@@ -61,9 +61,12 @@ class RefusalPace:
             self._until.popitem(last=False)
         return max(0.0, until - now - self._burst)
 
-    async def refused(self, party: Hashable, code: Code, size: int = 0) -> None:
-        """Wait until a refusal of a party may be answered; `size` is what it holds meanwhile, in bytes."""
-        if not self._rate or code not in REFUSALS:
+    async def refused(self, party: Hashable, code: Code, size: int = 0, *, watch: bool = False) -> None:
+        """Wait until a refusal of a party may be answered; `size` is what it holds meanwhile, in bytes.
+
+        A `watch` that is not let in is refused, whatever the reason.
+        """
+        if not self._rate or (code not in REFUSALS and not watch):
             return
         seconds = self.delay(party, asyncio.get_running_loop().time())
         if not seconds or self._waiting >= self._most_waiting or self._bytes + size > self._most_bytes:

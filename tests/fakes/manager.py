@@ -102,6 +102,7 @@ async def front_server(
         GateMetrics(CollectorRegistry(), own),
         standing=lambda caller: Standing(roots.get(caller.agent, caller.agent)),
         exchange=PassOn(),
+        pace=options.get("pace"),
     )
     keep(forwarder)
     async with (

@@ -36,6 +36,7 @@ from services.chassis.rpc.steps import authorize, deadline, headers, mapping, pe
 from services.chassis.rpc.steps.exposure import Exposure
 from services.chassis.rpc.steps.headers import address
 from services.chassis.rpc.steps.observe import MethodMetrics
+from services.chassis.rpc.watch_turns import Turn, WatchTurns, let_in
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.runtime.metrics import OTHER, RpcMetrics
 from services.chassis.runtime.tracing import Span, Tracer
@@ -75,6 +76,8 @@ class Pipeline(grpc.GenericRpcHandler):
         self.arrivals = arrivals or Arrivals()
         self.entrance = entrance or Entrance()
         """Where calls begin their way through the steps."""
+        self.watch_turns = None if trust_ids else WatchTurns()
+        """Where watches of agents wait to be let in; None behind the gateway, which lets them in."""
         self.pace = pace
         """How fast refusals are answered; None: as they come."""
         self.trees = Trees(root)
@@ -184,6 +187,7 @@ class _Wrapper:
                 request = await call.admit(raw=raw)
                 if self._method.endless and not raw:  # a forwarding handler passes on what the manager says
                     await whole(context.send_initial_metadata(LET_IN))
+                    let_in()
                 await pump(inner(request, context), context, call, raw=raw)
 
         return behaviour
@@ -204,6 +208,7 @@ class _Wrapper:
                 await call.admit_stream()
                 if self._method.endless:
                     await whole(context.send_initial_metadata(LET_IN))
+                    let_in()
                 await pump(inner(requests, context), context, call)
 
         return behaviour
@@ -232,6 +237,7 @@ class _Call:
         "_span",
         "_started",
         "_timer",
+        "_turn",
         "deadline",
         "stream",
     )
@@ -256,6 +262,8 @@ class _Call:
         self._context = context
         self._started = time.perf_counter()
         self._timer: asyncio.Timeout | None = None
+        self._turn: Turn | None = None
+        """A watch's turn to be let in."""
         self._span: Span | None = None
         self.stream: LiveStream | None = None
         """None for a call that answers once and soon."""
@@ -294,6 +302,8 @@ class _Call:
         finally:
             if self.stream is not None:
                 self._pipeline.streams.told(self.stream)
+            if self._turn is not None:
+                self._turn.free()
             if self._held[0] is not None:
                 self._pipeline.arrivals.release(self._held[0], self._held[1])
             if self._span is not None:
@@ -312,6 +322,9 @@ class _Call:
         method = self._method
         data = await self._read(principal)
         self._size = len(data)
+        if method.endless and self._pipeline.watch_turns is not None:
+            service, tree = method.label.partition("/")[0], self._of(principal)[0]
+            self._turn = await self._pipeline.watch_turns.take(service, principal, tree)
         request = await validation.admit(method, data)
         self._named = method.resource_of(request)
         await self._authorize(head, principal, self._named)
@@ -432,8 +445,12 @@ class _Call:
 
     async def _refuse(self, error: KernelError) -> NoReturn:
         """End the call with an error; one of many refusals of the same tree, or address, waits its turn."""
+        if self._turn is not None:
+            self._turn.keep()
         if self._pipeline.pace is not None:
-            await self._pipeline.pace.refused(self._party(), error.code, self._size)
+            await self._pipeline.pace.refused(
+                self._party(), error.code, self._size, watch=self._method.endless
+            )
         await mapping.abort(self._context, error)
 
     def _party(self) -> tuple[str, str]:
