@@ -16,6 +16,10 @@ class GatewayConfig:
     quota_generations: Cap = Cap.of(256)
     """Generations that may wait or run at once."""
 
+    console: str = "auto"
+    """Whether the door serves the web console below /console/: on, off, or auto, which is on where the door
+    listens on loopback and where AIOS_GATEWAY_CONSOLE_ORIGINS names an address for it."""
+
     default_max_tokens: int = 512
     """Largest answer when the caller names none. Unit: tokens."""
 

@@ -23,6 +23,8 @@ from gateway.data_gate import DataGate
 from gateway.forwarder import Forwarder
 from gateway.http import optional as optional_dialects
 from gateway.http.config import DoorConfig
+from gateway.http.console import routes as console
+from gateway.http.console.settings import ConsoleSettings, wanted
 from gateway.http.core.aliases import Served
 from gateway.http.dialects import dialects
 from gateway.http.mcp.settings import McpSettings
@@ -76,7 +78,7 @@ ALL_TOOL_CALLS = 20_000
 
 async def build(process: Process) -> App:
     """Wire the gateway of one process."""
-    settings = process.load(GatewayConfig, DOOR_=DoorConfig, MCP_=McpSettings)
+    settings = process.load(GatewayConfig, DOOR_=DoorConfig, MCP_=McpSettings, CONSOLE_=ConsoleSettings)
     owners: dict[str, list[FileDescriptor]] = {}
     for descriptor in FORWARDED:
         for service in descriptor.services_by_name.values():
@@ -146,13 +148,13 @@ async def build(process: Process) -> App:
         pace=pace,
         root=directory.root,
         observer=syscalls,
-        listeners=await _doors(process, use_cases, directory),
+        listeners=await _doors(process, settings.console, use_cases, directory),
         readiness={"backend": backend_problem, "scheduler": scheduler_problem},
     )
 
 
 async def _doors(
-    process: Process, use_cases: InferenceUseCases, directory: AccessAgentDirectory
+    process: Process, console_switch: str, use_cases: InferenceUseCases, directory: AccessAgentDirectory
 ) -> list[Door]:
     settings = config.load(DoorConfig, process.environ, "AIOS_GATEWAY_DOOR_", known=None)
     if not settings.enabled:
@@ -161,6 +163,7 @@ async def _doors(
     settings = _with_certificate(settings, process.tls)
     optional = await optional_dialects.mcp(mcp, process.secret("mcp request state"))
     listen = process.server_config()
+    optional += _console(process, console_switch, settings.host or listen.host)
     port = listen.port and listen.port + DOOR_ABOVE if settings.port is None else settings.port
     door = Door(
         settings,
@@ -176,6 +179,17 @@ async def _doors(
         port=port,
     )
     return [door]
+
+
+def _console(process: Process, switch: str, host: str) -> list[optional_dialects.Make]:
+    """Return what makes the console, where there is to be one. Raises ConfigError."""
+    settings = config.load(ConsoleSettings, process.environ, "AIOS_GATEWAY_CONSOLE_", known=None)
+    try:
+        if not wanted(switch, settings, host):
+            return []
+    except ValueError as error:
+        raise ConfigError([f"AIOS_GATEWAY_CONSOLE: {error}"]) from error
+    return [lambda fittings: console.dialect(fittings, settings)]
 
 
 def _with_certificate(settings: DoorConfig, tls: TlsIdentity | None) -> DoorConfig:

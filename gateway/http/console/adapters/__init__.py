@@ -1,0 +1,1 @@
+"""What the console's use cases need of the kernel, as calls of its contract."""

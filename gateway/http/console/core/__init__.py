@@ -1,0 +1,1 @@
+"""The console's rules on values: names it goes by, its files, sessions, guesses, batches. Pure."""
