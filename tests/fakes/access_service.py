@@ -24,6 +24,8 @@ class FakeAccess(access_pb2_grpc.AccessServiceServicer):
         self.epoch = "e1"
         self.denied: dict[tuple[str, str, str], int] = {}
         self.revoked: list[resources_pb2.RevokedToken] = []
+        self.withdrawn: list[access_pb2.RuleChange] | None = None
+        """What the last change took away; None: it does not say."""
         self.checks = 0
         self.asked: list[access_pb2.CheckRequest] = []
         self.batches: list[int] = []
@@ -90,7 +92,11 @@ class FakeAccess(access_pb2_grpc.AccessServiceServicer):
         while True:
             if not self.silent:
                 yield access_pb2.WatchRevisionResponse(
-                    revision=self.revision, epoch=self.epoch, revoked_tokens=self.revoked
+                    revision=self.revision,
+                    epoch=self.epoch,
+                    revoked_tokens=self.revoked,
+                    changes=self.withdrawn or (),
+                    complete=self.withdrawn is not None,
                 )
             async with self._changed:
                 await self._changed.wait()

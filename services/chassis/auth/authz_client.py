@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
 from services.chassis.auth.check_batcher import CheckBatcher
 from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.kept_decisions import KeptDecisions, Key
 from services.chassis.auth.rules import Listener, RulesChanged, Withdrawal
 from services.chassis.auth.tokens import Revocations
 from services.chassis.rpc.client import ServiceCredential
@@ -107,11 +108,8 @@ class _Cached:
     permission: Permission
 
 
-_Key = tuple[str, str, Kind, str, str, str, bool]
-
-
 class AccessAuthorizer:
-    """Asks the access manager and remembers the answers until its rules change.
+    """Asks the access manager and remembers the answers until its rules change: see KeptDecisions.
 
     Run `watch` as a supervised background task: it follows the revision of the rules and the revoked tokens.
     While that stream is silent nothing is answered from memory, except reads permitted at most `max_age`
@@ -137,7 +135,7 @@ class AccessAuthorizer:
         self._max_age = max_age
         self._max_cached = max_cached
         self._heartbeat = heartbeat
-        self._cache: dict[_Key, _Cached] = {}
+        self._kept: KeptDecisions[_Cached] = KeptDecisions(max_cached)
         self._marked: set[tuple[str, str]] = set()
         """Agents that bear a mark at the present revision; forgotten with it, as a mark may be cleared."""
         self._revision = -1
@@ -159,7 +157,7 @@ class AccessAuthorizer:
             *(who.tenant, who.agent, who.kind),
             *(question.action, question.resource, question.effect, question.untrusted),
         )
-        cached = self._cache.get(key)
+        cached = self._kept.get(key)
         now = self._clock.monotonic()
         if cached is not None and now < cached.until and self.live:
             return _settle(cached.error, question, cached.permission)
@@ -189,6 +187,7 @@ class AccessAuthorizer:
                 retry_after=1.0,
             ) from failure
         self._reached(done.revision)
+        self._kept.withdrawn([Withdrawal(who.tenant, frozenset({f"agents/{who.agent}"}), mark=True)])
         self._bears_mark(key, done.revision)
 
     @property
@@ -219,13 +218,15 @@ class AccessAuthorizer:
         if event.epoch != self._epoch:
             self._epoch = event.epoch
             self._revision = self._told = -1
-            self._cache.clear()
+            self._kept.withdrawn(None)
             self._marked.clear()
         self._reached(event.revision)
         for revoked in event.revoked_tokens:
             self._revoke(revoked)
         self._heard = self._clock.monotonic()
         self._told = max(self._told, event.revision)
+        if changed:
+            self._kept.withdrawn(withdrawals)
         news = RulesChanged(self._revocations, withdrawals if changed else ())
         lost = news.withdrawals != () or bool(event.revoked_tokens)
         for listener in self._listeners if lost else ():
@@ -264,14 +265,14 @@ class AccessAuthorizer:
     def _reached(self, revision: int) -> None:
         if revision > self._revision:
             self._revision = revision
-            self._cache.clear()
+            self._kept.changed()
             self._marked.clear()
 
     def _bears_mark(self, key: tuple[str, str], revision: int) -> None:
         if revision == self._revision and len(self._marked) < self._max_cached:
             self._marked.add(key)
 
-    async def _ask(self, key: _Key, question: PermissionCheck) -> tuple[type[KernelError] | None, Permission]:
+    async def _ask(self, key: Key, question: PermissionCheck) -> tuple[type[KernelError] | None, Permission]:
         who = question.principal
         request = access_pb2.CheckRequest(
             principal=resources_pb2.Principal(
@@ -294,7 +295,7 @@ class AccessAuthorizer:
         self._remember(key, decision, _Cached(error, math.inf, permission))
         return error, permission
 
-    def _remember(self, key: _Key, decision: resources_pb2.Decision, made: _Cached) -> None:
+    def _remember(self, key: Key, decision: resources_pb2.Decision, made: _Cached) -> None:
         self._reached(decision.revision)
         if decision.untrusted:
             self._bears_mark((key[0], key[1]), decision.revision)
@@ -303,9 +304,9 @@ class AccessAuthorizer:
         life = self._max_age
         if made.permission.until is not None:
             life = min(life, made.permission.until - self._clock.now().timestamp())
-        if len(self._cache) >= self._max_cached:
-            self._cache.pop(next(iter(self._cache)))
-        self._cache[key] = replace(made, until=self._clock.monotonic() + life)
+        known = made.permission
+        plain = made.error is None and not known.untrusted and not known.effect_matters
+        self._kept.put(key, replace(made, until=self._clock.monotonic() + life), plain=plain)
 
 
 _DENIALS: Final[dict[int, type[KernelError]]] = {

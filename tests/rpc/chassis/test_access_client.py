@@ -135,6 +135,49 @@ async def test_a_change_of_the_rules_is_followed_at_once(world: World) -> None:
         await world.authorizer.authorize(READ)
 
 
+async def test_permits_outlive_changes_that_take_nothing_away_and_denials_do_not(world: World) -> None:
+    await world.follow()
+    world.access.denied["planner", WRITE.action, WRITE.resource] = resources_pb2.DECISION_REASON_FORBIDDEN
+    world.access.withdrawn = []
+    for n in range(1, 4):
+        await world.authorizer.authorize(READ)
+        with pytest.raises(PermissionDenied):
+            await world.authorizer.authorize(WRITE)
+        assert world.access.checks == 1 + n
+        await world.access.change()
+        await world.settle()
+
+
+@pytest.mark.parametrize(
+    ("agents", "asked"),
+    [(["agents/planner"], 2), (["agents/critic"], 1), ([], 2)],
+    ids=["of the agent", "of another one", "of the tenant"],
+)
+async def test_a_withdrawal_ends_the_permits_that_it_concerns(
+    world: World, agents: list[str], asked: int
+) -> None:
+    await world.follow()
+    await world.authorizer.authorize(READ)
+    world.access.withdrawn = [access_pb2.RuleChange(tenant="acme", agents=agents)]
+    await world.access.change()
+    await world.settle()
+    await world.authorizer.authorize(READ)
+
+    assert world.access.checks == asked
+
+
+async def test_a_permit_of_a_marked_agent_is_asked_for_again_after_any_change(world: World) -> None:
+    world.access.marks.append(("acme", "planner", "tools/browse"))
+    await world.follow()
+    assert (await world.authorizer.authorize(READ)).untrusted
+    world.access.marks.clear()
+    world.access.withdrawn = []
+    await world.access.change()
+    await world.settle()
+
+    assert not (await world.authorizer.authorize(READ)).untrusted
+
+
 async def test_a_decision_made_before_a_change_that_is_known_is_not_kept(world: World) -> None:
     await world.follow()
     world.access.revision = 5
