@@ -11,13 +11,28 @@ const world = (...answers) => {
   const asked = [];
   const pauses = [];
   let expired = 0;
-  const api = new Api({ fetch: async (path, options) => {
-    asked.push({ path, ...options, body: options.body && JSON.parse(options.body) });
-    const next = answers.length > 1 ? answers.shift() : answers[0];
-    if (next instanceof Error) throw next;
-    return next();
-  }, sleep: async (seconds) => { pauses.push(seconds); }, expired: () => { expired += 1; } });
-  return { api, asked, pauses, get expired() { return expired; } };
+  const api = new Api({
+    fetch: async (path, options) => {
+      asked.push({ path, ...options, body: options.body && JSON.parse(options.body) });
+      const next = answers.length > 1 ? answers.shift() : answers[0];
+      if (next instanceof Error) throw next;
+      return next();
+    },
+    sleep: async (seconds) => {
+      pauses.push(seconds);
+    },
+    expired: () => {
+      expired += 1;
+    },
+  });
+  return {
+    api,
+    asked,
+    pauses,
+    get expired() {
+      return expired;
+    },
+  };
 };
 const busy = () => answer(503, { reason: "SERVICE_UNAVAILABLE", message: "busy", retry_seconds: 0.2 });
 const fine = () => answer(200, { ok: true });
@@ -41,7 +56,10 @@ test("a write with a request_id is asked again with the same one; one without is
   const repeated = world(busy, fine);
   const id = requestId();
   await repeated.api.call("access/DecideApproval", { name: "approvals/a", request_id: id });
-  assert.deepEqual(repeated.asked.map((each) => each.body.request_id), [id, id]);
+  assert.deepEqual(
+    repeated.asked.map((each) => each.body.request_id),
+    [id, id],
+  );
   const once = world(busy, fine);
   await assert.rejects(once.api.call("agent/KillAgent", { name: "agents/a" }), Refusal);
   assert.equal(once.asked.length, 1);
@@ -49,16 +67,22 @@ test("a write with a request_id is asked again with the same one; one without is
 
 test("it gives up after three tries, and does not repeat what was refused", async () => {
   const away = world(new TypeError("failed to fetch"));
-  await assert.rejects(away.api.call("agent/GetAgent", {}), (error) => error.status === 0 && error.reason === "UNREACHABLE");
+  await assert.rejects(
+    away.api.call("agent/GetAgent", {}),
+    (error) => error.status === 0 && error.reason === "UNREACHABLE",
+  );
   assert.equal(away.asked.length, 3);
-  const denied = world(() => answer(403, { reason: "PERMISSION_DENIED", message: "no", metadata: { action: "agent.control" } }));
+  const denied = world(() =>
+    answer(403, { reason: "PERMISSION_DENIED", message: "no", metadata: { action: "agent.control" } }),
+  );
   await assert.rejects(denied.api.call("agent/GetAgent", {}), (error) => error.metadata.action === "agent.control");
   assert.equal(denied.asked.length, 1);
 });
 
 test("a session that ended is told once, and then nothing knocks at the server any more", async () => {
   const all = world(() => answer(401, { reason: "CREDENTIAL_EXPIRED" }));
-  for (let each = 0; each < 5; each += 1) await assert.rejects(all.api.call("scheduler/GetQueue"), (error) => error.expired);
+  for (let each = 0; each < 5; each += 1)
+    await assert.rejects(all.api.call("scheduler/GetQueue"), (error) => error.expired);
   assert.equal(all.asked.length, 1);
   assert.equal(all.expired, 1);
 });
@@ -95,20 +119,43 @@ class FakeDocument extends EventTarget {
 
 const stream = () => {
   let control;
-  const body = new ReadableStream({ start: (controller) => { control = controller; } });
-  return { response: new Response(body, { status: 200 }), say: (text) => control.enqueue(new TextEncoder().encode(text)), end: () => control.close() };
+  const body = new ReadableStream({
+    start: (controller) => {
+      control = controller;
+    },
+  });
+  return {
+    response: new Response(body, { status: 200 }),
+    say: (text) => control.enqueue(new TextEncoder().encode(text)),
+    end: () => control.close(),
+  };
 };
 const turn = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 test("one stream carries all topics; a hidden tab closes it, and a shown one opens it anew", async () => {
   const opened = [];
-  const api = { open: async (_verb, _path, body, { signal }) => { const made = stream(); opened.push({ ...made, body, signal }); return made.response; } };
+  const api = {
+    open: async (_verb, _path, body, { signal }) => {
+      const made = stream();
+      opened.push({ ...made, body, signal });
+      return made.response;
+    },
+  };
   const document = new FakeDocument();
   const states = [];
   const taken = [];
   let restarts = 0;
   const feed = new Feed(api, () => states.push(feed.state), { document });
-  feed.watch({ a: { method: "agent/WatchAgents", request: {}, take: (message) => taken.push(message), restart: () => { restarts += 1; } } });
+  feed.watch({
+    a: {
+      method: "agent/WatchAgents",
+      request: {},
+      take: (message) => taken.push(message),
+      restart: () => {
+        restarts += 1;
+      },
+    },
+  });
   await turn();
   assert.equal(feed.state, "live");
   opened[0].say('event: batch\ndata: [["a",[1,2]],["gone",[3]]]\n\n');
@@ -126,7 +173,16 @@ test("one stream carries all topics; a hidden tab closes it, and a shown one ope
 });
 
 test("a cut stream is opened again, and says so meanwhile; an ended session is not", async () => {
-  const answers = [() => { const made = stream(); made.say("event: end\ndata: {\"retry_seconds\": 0}\n\n"); return made.response; }, () => { throw new Refusal(401); }];
+  const answers = [
+    () => {
+      const made = stream();
+      made.say('event: end\ndata: {"retry_seconds": 0}\n\n');
+      return made.response;
+    },
+    () => {
+      throw new Refusal(401);
+    },
+  ];
   const api = { open: async () => answers.shift()() };
   const states = [];
   const feed = new Feed(api, () => states.push(feed.state), { document: new FakeDocument() });
@@ -139,7 +195,14 @@ test("a cut stream is opened again, and says so meanwhile; an ended session is n
 
 test("a question is never asked twice at a time, and an old answer never replaces a new one", async () => {
   const waiting = [];
-  const loaded = new Loaded((signal) => new Promise((resolve, reject) => { waiting.push(resolve); signal.addEventListener("abort", () => reject(signal.reason)); }), () => undefined);
+  const loaded = new Loaded(
+    (signal) =>
+      new Promise((resolve, reject) => {
+        waiting.push(resolve);
+        signal.addEventListener("abort", () => reject(signal.reason));
+      }),
+    () => undefined,
+  );
   const first = loaded.load();
   const second = loaded.load();
   waiting[1]("new");

@@ -58,9 +58,24 @@ test("names have an agent and a last part", () => {
 });
 
 test("spans and sizes are short and steady", () => {
-  assert.deepEqual([0.04, 9.9, 9.96, 59.4, 59.6, 61, 3600, 86400 * 3].map(span), ["0.0 s", "9.9 s", "10 s", "59 s", "1 min 00 s", "1 min 01 s", "1 h 00 min", "3 d 0 h"]);
+  assert.deepEqual([0.04, 9.9, 9.96, 59.4, 59.6, 61, 3600, 86400 * 3].map(span), [
+    "0.0 s",
+    "9.9 s",
+    "10 s",
+    "59 s",
+    "1 min 00 s",
+    "1 min 01 s",
+    "1 h 00 min",
+    "3 d 0 h",
+  ]);
   assert.equal(span(null), "\u2013");
-  assert.deepEqual([0, 1023, 1024, 1536, 10 * 1024 * 1024].map(size), ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "10 MiB"]);
+  assert.deepEqual([0, 1023, 1024, 1536, 10 * 1024 * 1024].map(size), [
+    "0 B",
+    "1023 B",
+    "1.0 KiB",
+    "1.5 KiB",
+    "10 MiB",
+  ]);
   assert.equal(counted(1, "call"), "1 call");
   assert.equal(counted(2000, "call"), "2,000 calls");
   assert.match(clock(0), /^\d\d:\d\d:\d\d$/);

@@ -30,23 +30,51 @@ test("marks that pile up on a letter are cut to three", () => {
 test("a name has nothing but text and marks", () => {
   for (const hostile of HOSTILE) {
     const made = elements(line(hostile));
-    assert.ok(made.every((each) => ["bdi", "mark"].includes(each.tag)), hostile);
+    assert.ok(
+      made.every((each) => ["bdi", "mark"].includes(each.tag)),
+      hostile,
+    );
   }
 });
 
 test("markdown makes few kinds of elements, links only to http, and never an image", () => {
-  const allowed = new Set(["p", "pre", "ul", "ol", "li", "blockquote", "code", "strong", "em", "a", "span", "br", "mark"]);
+  const allowed = new Set([
+    "p",
+    "pre",
+    "ul",
+    "ol",
+    "li",
+    "blockquote",
+    "code",
+    "strong",
+    "em",
+    "a",
+    "span",
+    "br",
+    "mark",
+  ]);
   for (const hostile of HOSTILE) {
     for (const each of elements(markdown(`before ${hostile} after`)).concat(elements(markdown(hostile)))) {
       assert.ok(allowed.has(each.tag), `${each.tag} of ${hostile}`);
-      assert.ok(Object.keys(each.props).every((name) => !name.startsWith("on")), hostile);
+      assert.ok(
+        Object.keys(each.props).every((name) => !name.startsWith("on")),
+        hostile,
+      );
       if (each.tag === "a") assert.match(each.props.href, /^https?:\/\//, hostile);
     }
   }
 });
 
 test("text that is no markdown comes out as it went in", () => {
-  for (const plainText of ["<img src=x onerror=alert(1)>", "2 * 3 * 4", "a_b_c", "[x](javascript:alert(1))", "**", "`", "> "]) {
+  for (const plainText of [
+    "<img src=x onerror=alert(1)>",
+    "2 * 3 * 4",
+    "a_b_c",
+    "[x](javascript:alert(1))",
+    "**",
+    "`",
+    "> ",
+  ]) {
     assert.equal(text(markdown(plainText)).trim(), plainText.replace(/^> ?/, "").trim());
   }
 });

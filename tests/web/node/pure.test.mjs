@@ -11,7 +11,15 @@ const { budget, rows } = await import(new URL("../pages/agent_windows.js", LIB))
 const { Generation } = await import(new URL("../pages/agent_live.js", LIB));
 const { elements, text } = await import("./lib.mjs");
 
-const agent = (id, parent = "", more = {}) => ({ agent: { name: `agents/${id}`, parent: parent && `agents/${parent}`, state: "AGENT_STATE_ACTIVE", create_time: `2026-01-01T00:00:0${id.length}Z`, ...more } });
+const agent = (id, parent = "", more = {}) => ({
+  agent: {
+    name: `agents/${id}`,
+    parent: parent && `agents/${parent}`,
+    state: "AGENT_STATE_ACTIVE",
+    create_time: `2026-01-01T00:00:0${id.length}Z`,
+    ...more,
+  },
+});
 const tree = (...messages) => messages.reduce((agents, message) => (agents.apply(message), agents), new Agents());
 const ids = (shown) => shown.map(({ agent: { id }, level }) => `${"-".repeat(level)}${id}`);
 
@@ -30,7 +38,12 @@ test("folding hides what is below; a search shows matches with all above them", 
 });
 
 test("a kill tells how many end: those that live, it included", () => {
-  const agents = tree(agent("a"), agent("aa", "a"), agent("aaa", "aa"), agent("aab", "aa", { state: "AGENT_STATE_KILLED" }));
+  const agents = tree(
+    agent("a"),
+    agent("aa", "a"),
+    agent("aaa", "aa"),
+    agent("aab", "aa", { state: "AGENT_STATE_KILLED" }),
+  );
   assert.equal(agents.living("agents/a"), 3);
   agents.apply(agent("aa", "a", { state: "AGENT_STATE_KILLED" }));
   assert.equal(agents.living("agents/a"), 2);
@@ -63,9 +76,28 @@ test("keys move the current row and stop at the ends", () => {
 });
 
 test("bars lie where their time is, cut at the edges; a point finds its bar", () => {
-  const bars = [{ id: "a", from: -50, to: 50, row: "r" }, { id: "b", from: 60, to: null, row: "r" }, { id: "c", from: 0, to: 1, row: "gone" }, { id: "d", from: 200, to: 300, row: "r" }];
-  const boxes = layout(bars, { from: 0, to: 100, left: 100, width: 200, rows: new Map([["r", 1]]), row: 20, rowOf: (bar) => bar.row });
-  assert.deepEqual(boxes.map((box) => [box.bar.id, box.x, Math.round(box.x + box.width), box.y]), [["a", 100, 150, 21], ["b", 160, 200, 21]]);
+  const bars = [
+    { id: "a", from: -50, to: 50, row: "r" },
+    { id: "b", from: 60, to: null, row: "r" },
+    { id: "c", from: 0, to: 1, row: "gone" },
+    { id: "d", from: 200, to: 300, row: "r" },
+  ];
+  const boxes = layout(bars, {
+    from: 0,
+    to: 100,
+    left: 100,
+    width: 200,
+    rows: new Map([["r", 1]]),
+    row: 20,
+    rowOf: (bar) => bar.row,
+  });
+  assert.deepEqual(
+    boxes.map((box) => [box.bar.id, box.x, Math.round(box.x + box.width), box.y]),
+    [
+      ["a", 100, 150, 21],
+      ["b", 160, 200, 21],
+    ],
+  );
   assert.equal(hit(boxes, 120, 25).id, "a");
   assert.equal(hit(boxes, 155, 25), null);
 });
@@ -77,8 +109,13 @@ test("lines of time are at round seconds, some six of them", () => {
 });
 
 test("a diff lies side by side, changed lines facing each other", () => {
-  const found = sideBySide("--- a\n+++ b\n@@ -1,3 +1,4 @@\n same\n-old\n+new\n+more\n last\n\\ No newline at end of file\n");
-  assert.deepEqual(found.map((row) => row.hunk ?? [row.left?.text ?? null, row.right?.text ?? null]), ["@@ -1,3 +1,4 @@", ["same", "same"], ["old", "new"], [null, "more"], ["last", "last"]]);
+  const found = sideBySide(
+    "--- a\n+++ b\n@@ -1,3 +1,4 @@\n same\n-old\n+new\n+more\n last\n\\ No newline at end of file\n",
+  );
+  assert.deepEqual(
+    found.map((row) => row.hunk ?? [row.left?.text ?? null, row.right?.text ?? null]),
+    ["@@ -1,3 +1,4 @@", ["same", "same"], ["old", "new"], [null, "more"], ["last", "last"]],
+  );
   assert.deepEqual(found.at(-1).right.number, 4);
   assert.deepEqual(sideBySide(""), []);
 });
@@ -94,18 +131,37 @@ test("events of a stream are whole however they were cut", () => {
     const events = new Events();
     const found = [];
     for (let from = 0; from < wire.length; from += step) found.push(...events.push(wire.slice(from, from + step)));
-    assert.deepEqual(found, [{ event: "batch", data: "[1,\n2]", id: "7" }, { event: "message", data: "x", id: "" }], `steps of ${step}`);
+    assert.deepEqual(
+      found,
+      [
+        { event: "batch", data: "[1,\n2]", id: "7" },
+        { event: "message", data: "x", id: "" },
+      ],
+      `steps of ${step}`,
+    );
   }
 });
 
 test("an event without an end is refused before it fills the memory", () => {
   const events = new Events();
-  assert.throws(() => { for (let each = 0; each < 20; each += 1) events.push("data: ".padEnd(1024 * 1024, "x")); }, RangeError);
+  assert.throws(() => {
+    for (let each = 0; each < 20; each += 1) events.push("data: ".padEnd(1024 * 1024, "x"));
+  }, RangeError);
 });
 
 test("a window tells what was dropped and why, and what it holds", () => {
-  const messages = [1, 2, 3].map((position) => ({ position: String(position), message: { role: "ROLE_USER", content: `m${position}` } }));
-  const window = { messages: [{ message: { role: "ROLE_SYSTEM", content: "summary" } }, messages[2]], added: [{ summary: { model: "m" } }], dropped: [{ first_position: "1", last_position: "2", reason: "DROP_REASON_SUMMARIZED", token_count: "40" }], token_count: 30, token_budget: 100, available_tokens: 50 };
+  const messages = [1, 2, 3].map((position) => ({
+    position: String(position),
+    message: { role: "ROLE_USER", content: `m${position}` },
+  }));
+  const window = {
+    messages: [{ message: { role: "ROLE_SYSTEM", content: "summary" } }, messages[2]],
+    added: [{ summary: { model: "m" } }],
+    dropped: [{ first_position: "1", last_position: "2", reason: "DROP_REASON_SUMMARIZED", token_count: "40" }],
+    token_count: 30,
+    token_budget: 100,
+    available_tokens: 50,
+  };
   const shown = text(rows(window, messages));
   assert.match(shown, /2 messages \(40 tokens\): summarized/);
   assert.match(shown, /a summary, made by the kernel/);
@@ -115,17 +171,33 @@ test("a window tells what was dropped and why, and what it holds", () => {
 
 test("a token stream shows each token once, in order, with where it was stopped", () => {
   const generation = new Generation();
-  const events = [{ admitted: { wait: "1.5s" } }, { sequence: "1", delta: { text: "Hel", token_count: 1 } }, { sequence: "1", delta: { text: "Hel", token_count: 1 } }, { sequence: "1", suspended: { reason: "SUSPEND_REASON_PREEMPTED" } },
-    { sequence: "1", resumed: { wait: "2s" } }, { sequence: "3", delta: { text: "lo", token_count: 2 } }, { finished: { reason: "FINISH_REASON_STOP" } }];
+  const events = [
+    { admitted: { wait: "1.5s" } },
+    { sequence: "1", delta: { text: "Hel", token_count: 1 } },
+    { sequence: "1", delta: { text: "Hel", token_count: 1 } },
+    { sequence: "1", suspended: { reason: "SUSPEND_REASON_PREEMPTED" } },
+    { sequence: "1", resumed: { wait: "2s" } },
+    { sequence: "3", delta: { text: "lo", token_count: 2 } },
+    { finished: { reason: "FINISH_REASON_STOP" } },
+  ];
   for (const event of events) generation.take(event);
-  assert.deepEqual(generation.pieces, [{ text: "Hel" }, { stop: "stopped for another call" }, { stop: "went on after 2.0 s" }, { text: "lo" }]);
+  assert.deepEqual(generation.pieces, [
+    { text: "Hel" },
+    { stop: "stopped for another call" },
+    { stop: "went on after 2.0 s" },
+    { text: "lo" },
+  ]);
   assert.equal(generation.tokens, 3);
   assert.equal(generation.state, "done");
 });
 
 test("a token stream of any length keeps its end, and tells how much it let go", () => {
   const generation = new Generation();
-  for (let each = 1; each <= 300; each += 1) generation.take({ sequence: String(each), delta: { text: "x".repeat(1000), token_count: 1 } });
-  assert.equal(generation.pieces.reduce((sum, piece) => sum + piece.text.length, 0), 200_000);
+  for (let each = 1; each <= 300; each += 1)
+    generation.take({ sequence: String(each), delta: { text: "x".repeat(1000), token_count: 1 } });
+  assert.equal(
+    generation.pieces.reduce((sum, piece) => sum + piece.text.length, 0),
+    200_000,
+  );
   assert.equal(generation.cut, 100_000);
 });

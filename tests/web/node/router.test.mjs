@@ -25,7 +25,16 @@ test("what is no view is none, and its last part never looks like a file", () =>
 });
 
 test("signing in leads only into the console", () => {
-  for (const evil of ["https://evil.example", "//evil.example", "/console/../admin", "/console//evil.example", "javascript:alert(1)", "/console/sign-in?next=/console/sign-in", undefined, "/v1/models"]) {
+  for (const evil of [
+    "https://evil.example",
+    "//evil.example",
+    "/console/../admin",
+    "/console//evil.example",
+    "javascript:alert(1)",
+    "/console/sign-in?next=/console/sign-in",
+    undefined,
+    "/v1/models",
+  ]) {
     assert.equal(destination(evil), "/console/", String(evil));
   }
   assert.equal(destination("/console/agent?id=x&tab=files"), "/console/agent?id=x&tab=files");

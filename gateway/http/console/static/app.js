@@ -18,10 +18,26 @@ import { PoliciesPage } from "./pages/policies.js";
 import { SignInPage } from "./pages/signin.js";
 import { ToolsPage } from "./pages/tools.js";
 
-const PAGES = { now: NowPage, agents: AgentsPage, agent: AgentPage, approvals: ApprovalsPage, policies: PoliciesPage, tools: ToolsPage,
-  audit: AuditPage, "sign-in": SignInPage };
-const NAVIGATION = [["now", "Now"], ["agents", "Agents"], ["approvals", "Approvals"], ["policies", "Policies"], ["tools", "Tools"], ["audit", "Audit"]];
+const PAGES = {
+  now: NowPage,
+  agents: AgentsPage,
+  agent: AgentPage,
+  approvals: ApprovalsPage,
+  policies: PoliciesPage,
+  tools: ToolsPage,
+  audit: AuditPage,
+  "sign-in": SignInPage,
+};
+const NAVIGATION = [
+  ["now", "Now"],
+  ["agents", "Agents"],
+  ["approvals", "Approvals"],
+  ["policies", "Policies"],
+  ["tools", "Tools"],
+  ["audit", "Audit"],
+];
 const FRAME_MS = 50;
+const RENEW_MS = 60_000;
 
 class App {
   constructor(root) {
@@ -46,16 +62,33 @@ class App {
     }
     document.addEventListener("visibilitychange", () => this.page?.visible?.(!document.hidden));
     document.addEventListener("keydown", (event) => this.#key(event));
+    setInterval(() => this.#renew(), RENEW_MS);
     this.go = follow((view) => this.#show(view));
+  }
+
+  /** A page that is in sight keeps its session, also where it only listens. */
+  async #renew() {
+    if (!this.session || document.hidden) return;
+    try {
+      this.session = described(await this.api.send("GET", "/console/session"));
+      this.changed();
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      if (error.expired) this.signedOut(error);
+    }
   }
 
   /** Draw soon; however often this is called, at most some 20 times a second. */
   changed() {
     if (this.frame) return;
-    this.frame = setTimeout(() => requestAnimationFrame(() => {
-      this.frame = null;
-      this.#draw();
-    }), Math.max(0, FRAME_MS - (performance.now() - this.drawn)));
+    this.frame = setTimeout(
+      () =>
+        requestAnimationFrame(() => {
+          this.frame = null;
+          this.#draw();
+        }),
+      Math.max(0, FRAME_MS - (performance.now() - this.drawn)),
+    );
   }
 
   /** Change what the address says of this view; empty values leave it. */
@@ -81,7 +114,13 @@ class App {
     this.refused = refusal?.status ? refusal : null;
     this.feed.end();
     this.pending.stop();
-    this.go(address("sign-in", { next: this.view?.page === "sign-in" ? this.view.query.next : pathname + search, ended: refusal ? "1" : "" }), { replace: true });
+    this.go(
+      address("sign-in", {
+        next: this.view?.page === "sign-in" ? this.view.query.next : pathname + search,
+        ended: refusal ? "1" : "",
+      }),
+      { replace: true },
+    );
   }
 
   async signOut() {
@@ -114,7 +153,8 @@ class App {
 
   #show(view) {
     if (!view) return this.go(address("now"), { replace: true });
-    if (!this.session && view.page !== "sign-in") return this.go(address("sign-in", { next: location.pathname + location.search }), { replace: true });
+    if (!this.session && view.page !== "sign-in")
+      return this.go(address("sign-in", { next: location.pathname + location.search }), { replace: true });
     const Page = PAGES[view.page];
     const same = this.page instanceof Page && (this.page.key?.(view.query) ?? "") === this.pageKey;
     this.view = view;
@@ -135,27 +175,82 @@ class App {
   #draw() {
     this.drawn = performance.now();
     const bare = this.view?.page === "sign-in";
-    render(this.root, bare ? null : this.#header(), h("main", { id: "main", tabindex: "-1", key: bare ? "bare" : "main", class: bare ? "bare" : this.view.page },
-      this.page.view()), toasts());
+    render(
+      this.root,
+      bare ? null : this.#header(),
+      h(
+        "main",
+        { id: "main", tabindex: "-1", key: bare ? "bare" : "main", class: bare ? "bare" : this.view.page },
+        this.page.view(),
+      ),
+      toasts(),
+    );
   }
 
   #header() {
-    return h("header", { class: "top", key: "top" },
-      h("a", { class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); document.getElementById("main").focus(); } }, "Skip to the page"),
+    return h(
+      "header",
+      { class: "top", key: "top" },
+      h(
+        "a",
+        {
+          class: "skip",
+          href: "#main",
+          onclick: (event) => {
+            event.preventDefault();
+            document.getElementById("main").focus();
+          },
+        },
+        "Skip to the page",
+      ),
       h("a", { class: "brand", href: address("now") }, "AIOS"),
-      h("nav", { "aria-label": "Pages" }, NAVIGATION.map(([name, words]) =>
-        h("a", { href: address(name), key: name, "aria-current": this.view.page === name || (name === "agents" && this.view.page === "agent") ? "page" : undefined },
-          words, name === "approvals" && this.pending.count ? h("span", { class: "count", "aria-label": `${this.pending.count} pending` }, this.pending.count) : null))),
-      h("span", { class: "space" }), this.#live(), h("span", { class: "who", title: this.session.title }, this.session.who),
+      h(
+        "nav",
+        { "aria-label": "Pages" },
+        NAVIGATION.map(([name, words]) =>
+          h(
+            "a",
+            {
+              href: address(name),
+              key: name,
+              "aria-current":
+                this.view.page === name || (name === "agents" && this.view.page === "agent") ? "page" : undefined,
+            },
+            words,
+            name === "approvals" && this.pending.count
+              ? h("span", { class: "count", "aria-label": `${this.pending.count} pending` }, this.pending.count)
+              : null,
+          ),
+        ),
+      ),
+      h("span", { class: "space" }),
+      this.#live(),
+      h("span", { class: "who", title: this.session.title }, this.session.who),
       h("button", { type: "button", class: "plain", onclick: () => help(), "aria-label": "Keyboard shortcuts" }, "?"),
-      h("button", { type: "button", class: "plain", onclick: () => this.signOut() }, "Sign out"));
+      h("button", { type: "button", class: "plain", onclick: () => this.signOut() }, "Sign out"),
+    );
   }
 
   #live() {
     const { state } = this.feed;
-    const words = { live: "Live", opening: "Connecting", reconnecting: "Reconnecting", paused: "Paused", idle: "", ended: "Signed out" }[state];
-    return h("span", { class: `live ${state}`, role: "status", title: this.feed.since ? `since ${clock(this.feed.since)}` : undefined },
-      h("i", { "aria-hidden": "true" }), words);
+    const words = {
+      live: "Live",
+      opening: "Connecting",
+      reconnecting: "Reconnecting",
+      paused: "Paused",
+      idle: "",
+      ended: "Signed out",
+    }[state];
+    return h(
+      "span",
+      {
+        class: `live ${state}`,
+        role: "status",
+        title: this.feed.since ? `since ${clock(this.feed.since)}` : undefined,
+      },
+      h("i", { "aria-hidden": "true" }),
+      words,
+    );
   }
 
   #key(event) {
@@ -170,7 +265,10 @@ class App {
     else if (event.key === "?") help();
     else if (event.key === "/") {
       const search = document.querySelector("main input[type=search]");
-      if (search) { event.preventDefault(); search.focus(); }
+      if (search) {
+        event.preventDefault();
+        search.focus();
+      }
     }
   }
 }
@@ -182,8 +280,16 @@ function described(session) {
   const name = plain(last(principal.agent) || principal.person || kind);
   const tenant = plain(principal.tenant ?? "");
   const expires = time(session.end_time ?? session.expire_time);
-  return { ...session, kind, name, tenant, expires, admin: kind === "admin",
-    who: kind === "agent" ? name : `${name}${name === kind ? "" : ` (${kind})`}`, title: `${kind} ${name}${tenant ? ` of tenant ${tenant}` : ""}${expires ? `, signed in until ${clock(expires)}` : ""}` };
+  return {
+    ...session,
+    kind,
+    name,
+    tenant,
+    expires,
+    admin: kind === "admin",
+    who: kind === "agent" ? name : `${name}${name === kind ? "" : ` (${kind})`}`,
+    title: `${kind} ${name}${tenant ? ` of tenant ${tenant}` : ""}${expires ? `, signed in until ${clock(expires)}` : ""}`,
+  };
 }
 
 new App(document.getElementById("app")).start();

@@ -7,12 +7,27 @@ import { plain } from "./marks.js";
 export function decoded(agent) {
   const hints = agent.hints ?? {};
   return {
-    name: agent.name ?? "", id: last(agent.name), parent: agent.parent ?? "", label: agent.display_name ?? "", kind: agent.kind ?? "",
-    state: word(agent.state, "AGENT_STATE") || "active", class: word(hints.scheduling_class, "SCHEDULING_CLASS") || "normal",
-    weight: count(hints.weight) || 1, priority: count(hints.priority), hints, caps: agent.caps ?? null, etag: agent.etag ?? "",
-    created: time(agent.create_time), updated: time(agent.update_time), expires: time(agent.expire_time), labels: agent.labels ?? {},
-    untrusted: time(agent.untrusted_since), untrustedSource: agent.untrusted_source ?? "", purging: Boolean(agent.purging),
-    untrustedTexts: Boolean(agent.untrusted_texts), tenant: agent.tenant ?? "",
+    name: agent.name ?? "",
+    id: last(agent.name),
+    parent: agent.parent ?? "",
+    label: agent.display_name ?? "",
+    kind: agent.kind ?? "",
+    state: word(agent.state, "AGENT_STATE") || "active",
+    class: word(hints.scheduling_class, "SCHEDULING_CLASS") || "normal",
+    weight: count(hints.weight) || 1,
+    priority: count(hints.priority),
+    hints,
+    caps: agent.caps ?? null,
+    etag: agent.etag ?? "",
+    created: time(agent.create_time),
+    updated: time(agent.update_time),
+    expires: time(agent.expire_time),
+    labels: agent.labels ?? {},
+    untrusted: time(agent.untrusted_since),
+    untrustedSource: agent.untrusted_source ?? "",
+    purging: Boolean(agent.purging),
+    untrustedTexts: Boolean(agent.untrusted_texts),
+    tenant: agent.tenant ?? "",
   };
 }
 
@@ -48,7 +63,10 @@ export class Agents {
     if (!agent) return;
     this.byName.delete(name);
     const siblings = this.children.get(agent.parent) ?? [];
-    this.children.set(agent.parent, siblings.filter((each) => each !== name));
+    this.children.set(
+      agent.parent,
+      siblings.filter((each) => each !== name),
+    );
     this.version += 1;
   }
 
@@ -77,15 +95,22 @@ export class Agents {
     const asked = `${this.version}|${search}|${state}`;
     if (this.#flat && this.#asked === asked) return this.#flat;
     const words = search.trim().toLowerCase();
-    const wanted = (agent) => (!state || agent.state === state) && (!words || `${agent.id} ${plain(agent.label)} ${agent.label} ${agent.kind}`.toLowerCase().includes(words));
+    const wanted = (agent) =>
+      (!state || agent.state === state) &&
+      (!words || `${agent.id} ${plain(agent.label)} ${agent.label} ${agent.kind}`.toLowerCase().includes(words));
     const shown = words || state ? this.#above(wanted) : null;
     const rows = [];
     const roots = [...this.byName.values()].filter((agent) => !agent.parent || !this.byName.has(agent.parent));
-    const stack = roots.sort(older).reverse().map((agent) => [agent, 0]);
+    const stack = roots
+      .sort(older)
+      .reverse()
+      .map((agent) => [agent, 0]);
     while (stack.length) {
       const [agent, level] = stack.pop();
       if (shown && !shown.has(agent.name)) continue;
-      const children = (this.children.get(agent.name) ?? []).map((name) => this.byName.get(name)).filter((child) => child && (!shown || shown.has(child.name)));
+      const children = (this.children.get(agent.name) ?? [])
+        .map((name) => this.byName.get(name))
+        .filter((child) => child && (!shown || shown.has(child.name)));
       const expanded = children.length ? !this.folded.has(agent.name) : null;
       rows.push({ agent, level, expanded, match: !shown || wanted(agent) });
       if (expanded) for (const child of children.sort(older).reverse()) stack.push([child, level + 1]);

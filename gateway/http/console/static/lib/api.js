@@ -1,7 +1,15 @@
 // Calls of the contract as JSON. One click is one request_id, kept over retries; only what may be asked twice is.
 
-const PACKAGES = { access: "AccessService", agent: "AgentService", context: "ContextService", inference: "InferenceService",
-  memory: "MemoryService", scheduler: "SchedulerService", storage: "StorageService", tool: "ToolService" };
+const PACKAGES = {
+  access: "AccessService",
+  agent: "AgentService",
+  context: "ContextService",
+  inference: "InferenceService",
+  memory: "MemoryService",
+  scheduler: "SchedulerService",
+  storage: "StorageService",
+  tool: "ToolService",
+};
 const READS = /^(?:Get|List|Query|Verify|Validate|Explain|Search|Diff|Stat|Who|May|Try)/;
 const PASSING = new Set([429, 502, 503, 504]);
 const ATTEMPTS = 3;
@@ -63,7 +71,11 @@ export class Api {
     const items = [];
     let token = "";
     do {
-      const answer = await this.call(method, { ...body, page_size: Math.min(size, most), page_token: token }, { signal });
+      const answer = await this.call(
+        method,
+        { ...body, page_size: Math.min(size, most), page_token: token },
+        { signal },
+      );
       items.push(...(answer[field] ?? []));
       token = answer.next_page_token ?? "";
     } while (token && items.length < most);
@@ -83,11 +95,18 @@ export class Api {
 
   /** Send one request and return the response as it begins. Throws Refusal. */
   async open(verb, path, body, { signal } = {}) {
-    if (this.#over && path !== "/console/session") throw new Refusal(401, { reason: "SESSION_ENDED", message: "the session has ended" });
+    if (this.#over && path !== "/console/session")
+      throw new Refusal(401, { reason: "SESSION_ENDED", message: "the session has ended" });
     let response;
     try {
-      response = await this.#fetch(path, { method: verb, signal, credentials: "same-origin", cache: "no-store",
-        headers: { "content-type": "application/json", "x-aios-console": "1" }, body: body === undefined ? undefined : JSON.stringify(body) });
+      response = await this.#fetch(path, {
+        method: verb,
+        signal,
+        credentials: "same-origin",
+        cache: "no-store",
+        headers: { "content-type": "application/json", "x-aios-console": "1" },
+        body: body === undefined ? undefined : JSON.stringify(body),
+      });
     } catch (error) {
       if (signal?.aborted) throw error;
       throw new Refusal(0, { reason: "UNREACHABLE", message: "the console's server cannot be reached" });
@@ -127,6 +146,13 @@ export const requestId = () => crypto.randomUUID();
 function pause(seconds, signal) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, seconds * 1000);
-    signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
+    signal?.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        reject(signal.reason);
+      },
+      { once: true },
+    );
   });
 }

@@ -54,10 +54,13 @@ export function bytes(value) {
 }
 
 /** The last part of a name: "agents/a/calls/c" is "c". */
-export const last = (name) => String(name ?? "").split("/").at(-1);
+export const last = (name) =>
+  String(name ?? "")
+    .split("/")
+    .at(-1);
 
 /** The agent of a name: "agents/a/calls/c" is "a"; "" where it has none. */
 export function agentOf(name) {
   const parts = String(name ?? "").split("/");
-  return parts[0] === "agents" ? parts[1] ?? "" : "";
+  return parts[0] === "agents" ? (parts[1] ?? "") : "";
 }

@@ -23,13 +23,43 @@ function away(toast) {
 
 /** The words at the edge of the page; the page draws them with itself. */
 export function toasts() {
-  return h("div", { class: "toasts", key: "toasts", "aria-live": "polite", role: "status", opaque: true, mounted: (element) => {
-    redraw = () => render(element, shown.map((toast) => h("div", { class: toast.error ? "toast bad" : "toast", key: toast.id },
-      h("div", {}, h("p", {}, toast.text), toast.error?.hint && h("p", { class: "quiet" }, toast.error.hint),
-        toast.error?.metadata?.action && h("p", { class: "quiet" }, `Ask for ${toast.error.metadata.action}${toast.error.metadata.resource ? ` on ${toast.error.metadata.resource}` : ""}.`)),
-      h("button", { type: "button", class: "plain", "aria-label": "Put away", onclick: () => away(toast) }, "\u00d7"))));
-    redraw();
-  } });
+  return h("div", {
+    class: "toasts",
+    key: "toasts",
+    "aria-live": "polite",
+    role: "status",
+    opaque: true,
+    mounted: (element) => {
+      redraw = () =>
+        render(
+          element,
+          shown.map((toast) =>
+            h(
+              "div",
+              { class: toast.error ? "toast bad" : "toast", key: toast.id },
+              h(
+                "div",
+                {},
+                h("p", {}, toast.text),
+                toast.error?.hint && h("p", { class: "quiet" }, toast.error.hint),
+                toast.error?.metadata?.action &&
+                  h(
+                    "p",
+                    { class: "quiet" },
+                    `Ask for ${toast.error.metadata.action}${toast.error.metadata.resource ? ` on ${toast.error.metadata.resource}` : ""}.`,
+                  ),
+              ),
+              h(
+                "button",
+                { type: "button", class: "plain", "aria-label": "Put away", onclick: () => away(toast) },
+                "\u00d7",
+              ),
+            ),
+          ),
+        );
+      redraw();
+    },
+  });
 }
 
 /**
@@ -41,26 +71,70 @@ export function ask({ title, body = [], action, danger = false, fields = [] }) {
   return new Promise((resolve) => {
     const dialog = document.createElement("dialog");
     dialog.setAttribute("aria-labelledby", "question");
-    const finish = (values) => { dialog.close(); dialog.remove(); resolve(values); };
+    const finish = (values) => {
+      dialog.close();
+      dialog.remove();
+      resolve(values);
+    };
     const submit = (event) => {
       event.preventDefault();
       finish(Object.fromEntries(fields.map(({ name }) => [name, event.currentTarget.elements[name].value])));
     };
-    dialog.addEventListener("cancel", (event) => { event.preventDefault(); finish(null); });
-    render(dialog, h("form", { method: "dialog", onsubmit: submit }, h("h2", { id: "question" }, title), h("div", { class: "said" }, body),
-      fields.map(({ label, note, ...props }) => field(label, props, { note })),
-      h("div", { class: "buttons" }, h("button", { type: "button", class: "plain", onclick: () => finish(null), key: "no" }, action ? "Cancel" : "Close"),
-        action && h("button", { type: "submit", class: danger ? "danger" : "primary", key: "yes" }, action))));
+    dialog.addEventListener("cancel", (event) => {
+      event.preventDefault();
+      finish(null);
+    });
+    render(
+      dialog,
+      h(
+        "form",
+        { method: "dialog", onsubmit: submit },
+        h("h2", { id: "question" }, title),
+        h("div", { class: "said" }, body),
+        fields.map(({ label, note, ...props }) => field(label, props, { note })),
+        h(
+          "div",
+          { class: "buttons" },
+          h(
+            "button",
+            { type: "button", class: "plain", onclick: () => finish(null), key: "no" },
+            action ? "Cancel" : "Close",
+          ),
+          action && h("button", { type: "submit", class: danger ? "danger" : "primary", key: "yes" }, action),
+        ),
+      ),
+    );
     document.body.append(dialog);
     dialog.showModal();
-    (dialog.querySelector("input, textarea, select") ?? (danger ? dialog.querySelector("button") : dialog.querySelector("button[type=submit]")) ?? dialog).focus();
+    (
+      dialog.querySelector("input, textarea, select") ??
+      (danger ? dialog.querySelector("button") : dialog.querySelector("button[type=submit]")) ??
+      dialog
+    ).focus();
   });
 }
 
-const KEYS = [["g then n, a, p, t, u", "Now, Agents (or approvals: see below), Policies, Tools, Audit"], ["/", "Search on this page"], ["\u2191 \u2193 PgUp PgDn Home End", "Move in a list"],
-  ["\u2190 \u2192", "Fold and unfold in the tree of agents"], ["Enter", "Open what is selected"], ["a, r", "Approve, reject the selected approval (asks first)"], ["Esc", "Leave a question"], ["?", "These keys"]];
+const KEYS = [
+  ["g then n, a, p, t, u", "Now, Agents (or approvals: see below), Policies, Tools, Audit"],
+  ["/", "Search on this page"],
+  ["\u2191 \u2193 PgUp PgDn Home End", "Move in a list"],
+  ["\u2190 \u2192", "Fold and unfold in the tree of agents"],
+  ["Enter", "Open what is selected"],
+  ["a, r", "Approve, reject the selected approval (asks first)"],
+  ["Esc", "Leave a question"],
+  ["?", "These keys"],
+];
 
 /** Show the keys. */
 export function help() {
-  return ask({ title: "Keyboard", body: [h("dl", { class: "keys" }, KEYS.map(([key, words]) => h("div", { key }, h("dt", {}, h("kbd", {}, key)), h("dd", {}, words))))] });
+  return ask({
+    title: "Keyboard",
+    body: [
+      h(
+        "dl",
+        { class: "keys" },
+        KEYS.map(([key, words]) => h("div", { key }, h("dt", {}, h("kbd", {}, key)), h("dd", {}, words))),
+      ),
+    ],
+  });
 }

@@ -8,12 +8,15 @@ export function sideBySide(unified) {
   let gone = [];
   let come = [];
   const settle = () => {
-    for (let at = 0; at < Math.max(gone.length, come.length); at += 1) rows.push({ left: gone[at] ?? null, right: come[at] ?? null });
+    for (let at = 0; at < Math.max(gone.length, come.length); at += 1)
+      rows.push({ left: gone[at] ?? null, right: come[at] ?? null });
     gone = [];
     come = [];
   };
   let within = false;
-  for (const text of String(unified ?? "").replace(/\n$/, "").split("\n")) {
+  for (const text of String(unified ?? "")
+    .replace(/\n$/, "")
+    .split("\n")) {
     const hunk = /^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@/.exec(text);
     if (hunk) {
       settle();
@@ -26,7 +29,10 @@ export function sideBySide(unified) {
     else if (text.startsWith("+")) come.push({ number: right++, text: text.slice(1), change: "come" });
     else {
       settle();
-      rows.push({ left: { number: left++, text: text.slice(1), change: "" }, right: { number: right++, text: text.slice(1), change: "" } });
+      rows.push({
+        left: { number: left++, text: text.slice(1), change: "" },
+        right: { number: right++, text: text.slice(1), change: "" },
+      });
     }
   }
   settle();

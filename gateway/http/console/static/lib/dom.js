@@ -3,7 +3,9 @@
 
 const SAFE_URL = /^(?:https?:\/\/|\/(?!\/)|#|\?)/i;
 const PROPERTIES = new Set(["value", "checked", "disabled", "indeterminate", "open", "selected", "readOnly"]);
-const BARRED = new Set(["innerHTML", "outerHTML", "srcdoc", "src", "action", "formaction", "http-equiv"].map((name) => name.toLowerCase()));
+const BARRED = new Set(
+  ["innerHTML", "outerHTML", "srcdoc", "src", "action", "formaction", "http-equiv"].map((name) => name.toLowerCase()),
+);
 const SVG = "http://www.w3.org/2000/svg";
 const SVG_TAGS = new Set(["svg", "path", "circle", "rect", "g", "line"]);
 const records = new WeakMap();
@@ -61,9 +63,10 @@ function reuse(node, child) {
   records.set(element, child);
   assign(element, old?.props ?? {}, child.props);
   if (!child.props.opaque) render(element, child.children);
-  const { selected } = child.props; // a select takes its value only once its options are there
-  if (child.tag === "select" && "value" in child.props && selected === undefined) element.value = child.props.value;
-  if (!old) queueMicrotask(() => child.props.mounted?.(element)); // once it is in the page
+  const { value } = child.props; // a select takes its value only once its options are there
+  if (child.tag === "select" && value !== undefined && old?.props.value !== value) element.value = value;
+  if (!old)
+    queueMicrotask(() => child.props.mounted?.(element)); // once it is in the page
   else child.props.updated?.(element);
   return element;
 }
@@ -94,7 +97,8 @@ function put(element, name, value, old) {
   if (name.startsWith("on")) return listen(element, name.slice(2), value, old);
   if (name === "style") return restyle(element, value ?? {}, old ?? {});
   if (PROPERTIES.has(name)) {
-    if (element[name] !== (value ?? false)) element[name] = value ?? (name === "value" ? "" : false);
+    // What somebody has typed stays until another value is described.
+    if (value !== old && element[name] !== value) element[name] = value ?? (name === "value" ? "" : false);
   } else if (value === undefined || value === null || value === false) element.removeAttribute(name);
   else if (name === "href" && !SAFE_URL.test(value)) element.removeAttribute(name);
   else if (value !== old) element.setAttribute(name, value === true ? "" : String(value));
@@ -109,5 +113,6 @@ function listen(element, type, value, old) {
 
 function restyle(element, value, old) {
   for (const name of Object.keys(old)) if (!(name in value)) element.style.removeProperty(name);
-  for (const [name, each] of Object.entries(value)) if (old[name] !== each) element.style.setProperty(name, String(each));
+  for (const [name, each] of Object.entries(value))
+    if (old[name] !== each) element.style.setProperty(name, String(each));
 }

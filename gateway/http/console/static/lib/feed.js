@@ -6,9 +6,12 @@ import { read } from "./sse.js";
 const SOONEST = 0.5;
 const LATEST = 15;
 const SILENCE_MS = 45_000;
+const PAUSE = 3;
+const PASSING = new Set([429, 500, 502, 503, 504]);
 
 /**
- * Watches topics: `{name: {method, request, take(message), restart(), failed(refusal)}}`.
+ * Watches topics: `{name: {method, request, take(message), restart(), failed(refusal), ends}}`. What `ends` by itself is
+ * not asked for again when it does.
  *
  * `state` is one of "idle", "opening", "live", "reconnecting", "paused", "ended".
  */
@@ -20,6 +23,7 @@ export class Feed {
   #tries = 0;
   #timer = null;
   #silence = null;
+  #later = null;
 
   constructor(api, changed, { document: doc = document, random = Math.random } = {}) {
     this.#api = api;
@@ -34,10 +38,19 @@ export class Feed {
   /** Watch these topics instead of those before. The same ones go on as they are. */
   watch(topics) {
     const names = Object.keys(topics);
-    const same = names.length === this.#topics.size && names.every((name) => JSON.stringify(asked(topics[name])) === JSON.stringify(asked(this.#topics.get(name) ?? {})));
+    const same =
+      names.length === this.#topics.size &&
+      names.every(
+        (name) => JSON.stringify(asked(topics[name])) === JSON.stringify(asked(this.#topics.get(name) ?? {})),
+      );
     const before = this.#topics;
     this.#topics = new Map(Object.entries(topics));
-    if (same && names.every((name) => before.get(name).take === topics[name].take) && ["live", "opening"].includes(this.state)) return;
+    if (
+      same &&
+      names.every((name) => before.get(name).take === topics[name].take) &&
+      ["live", "opening"].includes(this.state)
+    )
+      return;
     this.#tries = 0;
     this.#open();
   }
@@ -45,6 +58,13 @@ export class Feed {
   /** Begin anew: a topic told that messages were lost. */
   restart() {
     if (this.state === "live") this.#again(0);
+  }
+
+  /** A topic ended that others would not have: open all of it again, after a while. */
+  #soon(pause) {
+    clearTimeout(this.#later);
+    const abort = this.#abort;
+    this.#later = setTimeout(() => this.#abort === abort && this.#again(0), 1000 * (pause ?? PAUSE));
   }
 
   /** Stop for good, as at the end of a session. */
@@ -63,13 +83,24 @@ export class Feed {
   #close(state) {
     clearTimeout(this.#timer);
     clearTimeout(this.#silence);
+    clearTimeout(this.#later);
     this.#abort?.abort();
     this.#abort = null;
     this.#tell(state);
   }
 
   #open() {
-    this.#close(this.#topics.size === 0 ? (this.state === "ended" ? "ended" : "idle") : this.doc.hidden ? "paused" : this.#tries ? "reconnecting" : "opening");
+    this.#close(
+      this.#topics.size === 0
+        ? this.state === "ended"
+          ? "ended"
+          : "idle"
+        : this.doc.hidden
+          ? "paused"
+          : this.#tries
+            ? "reconnecting"
+            : "opening",
+    );
     if (this.#topics.size === 0 || this.doc.hidden) return;
     const abort = new AbortController();
     this.#abort = abort;
@@ -80,7 +111,8 @@ export class Feed {
         if (!(error instanceof Refusal) && !(error instanceof TypeError) && error?.name !== "RangeError") throw error;
         if (error.expired) this.#close("ended");
         else this.#again(error.retrySeconds);
-      });
+      },
+    );
   }
 
   #again(pause) {
@@ -120,9 +152,12 @@ export class Feed {
       for (const [name, messages] of told) for (const message of messages) this.#topics.get(name)?.take(message);
       this.#changed();
     } else if (event === "error") {
-      this.#topics.get(told.topic)?.failed?.(new Refusal(told.status ?? 500, told));
+      const refusal = new Refusal(told.status ?? 500, told);
+      this.#topics.get(told.topic)?.failed?.(refusal);
+      if (PASSING.has(refusal.status)) this.#soon(refusal.retrySeconds);
       this.#changed();
-    } else if (event === "end") return told?.retry_seconds ?? null;
+    } else if (event === "finished" && !this.#topics.get(told.topic)?.ends) this.#soon(null);
+    else if (event === "end") return told?.retry_seconds ?? null;
     return undefined;
   }
 }

@@ -34,7 +34,8 @@ export function moment(ms) {
 export function size(bytes) {
   let value = bytes ?? 0;
   for (const unit of ["B", "KiB", "MiB", "GiB"]) {
-    if (value < 1024 || unit === "GiB") return unit === "B" ? `${value} B` : `${value.toFixed(value < 9.95 ? 1 : 0)} ${unit}`;
+    if (value < 1024 || unit === "GiB")
+      return unit === "B" ? `${value} B` : `${value.toFixed(value < 9.95 ? 1 : 0)} ${unit}`;
     value /= 1024;
   }
   return "";

@@ -17,7 +17,9 @@ export function markdown(text) {
     if (fence) {
       const end = lines.findIndex((each, place) => place > at && each.trimStart().startsWith(fence[1]));
       const stop = end === -1 ? lines.length : end;
-      made.push(h("pre", { class: "code", tabindex: "0" }, marked(lines.slice(at + 1, stop).join("\n"), { lines: true })));
+      made.push(
+        h("pre", { class: "code", tabindex: "0" }, marked(lines.slice(at + 1, stop).join("\n"), { lines: true })),
+      );
       at = stop + 1;
       continue;
     }
@@ -30,8 +32,24 @@ export function markdown(text) {
 
 const KINDS = [
   [/^#{1,6}\s+/, (lines) => h("p", { class: "heading" }, inline(lines[0].replace(/^#+\s+/, "")))],
-  [/^\s*[-*+]\s+/, (lines) => h("ul", {}, lines.map((each) => h("li", {}, inline(each.replace(/^\s*[-*+]\s+/, "")))))],
-  [/^\s*\d{1,9}[.)]\s+/, (lines) => h("ol", { start: Number.parseInt(lines[0], 10) }, lines.map((each) => h("li", {}, inline(each.replace(/^\s*\d+[.)]\s+/, "")))))],
+  [
+    /^\s*[-*+]\s+/,
+    (lines) =>
+      h(
+        "ul",
+        {},
+        lines.map((each) => h("li", {}, inline(each.replace(/^\s*[-*+]\s+/, "")))),
+      ),
+  ],
+  [
+    /^\s*\d{1,9}[.)]\s+/,
+    (lines) =>
+      h(
+        "ol",
+        { start: Number.parseInt(lines[0], 10) },
+        lines.map((each) => h("li", {}, inline(each.replace(/^\s*\d+[.)]\s+/, "")))),
+      ),
+  ],
   [/^\s*>\s?/, (lines) => h("blockquote", {}, broken(lines.map((each) => each.replace(/^\s*>\s?/, ""))))],
 ];
 const kind = (line) => KINDS.findIndex(([pattern]) => pattern.test(line));
@@ -42,7 +60,13 @@ function run(lines, at) {
   const first = kind(lines[at]);
   if (first === 0) return [lines[at]];
   let end = at + 1;
-  while (end < lines.length && lines[end].trim() !== "" && kind(lines[end]) === first && !/^\s{0,3}(```|~~~)/.test(lines[end])) end += 1;
+  while (
+    end < lines.length &&
+    lines[end].trim() !== "" &&
+    kind(lines[end]) === first &&
+    !/^\s{0,3}(```|~~~)/.test(lines[end])
+  )
+    end += 1;
   return lines.slice(at, end);
 }
 
@@ -72,8 +96,13 @@ function span([whole, code, bold, slanted, words, url], depth) {
   if (slanted !== undefined) return h("em", {}, inline(slanted, depth));
   const target = safe(url);
   if (!target) return marked(whole, { lines: true });
-  return h("a", { href: target.href, rel: "noreferrer noopener nofollow", target: "_blank" }, whole.startsWith("!") ? "image: " : null, inline(words, depth),
-    h("span", { class: "host" }, ` (${target.host})`));
+  return h(
+    "a",
+    { href: target.href, rel: "noreferrer noopener nofollow", target: "_blank" },
+    whole.startsWith("!") ? "image: " : null,
+    inline(words, depth),
+    h("span", { class: "host" }, ` (${target.host})`),
+  );
 }
 
 /** Return a link's URL when it may be followed: http or https, without a user name that passes for a host. */

@@ -17,7 +17,15 @@ export class Pending {
   }
 
   topics() {
-    return { approvals: { method: "access/WatchApprovals", request: {}, take: this.#take, restart: this.#restart, failed: this.#failed } };
+    return {
+      approvals: {
+        method: "access/WatchApprovals",
+        request: {},
+        take: this.#take,
+        restart: this.#restart,
+        failed: this.#failed,
+      },
+    };
   }
 
   /** Hear of every approval that is asked for or decided. Returns what stops that. */

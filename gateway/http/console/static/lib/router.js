@@ -16,8 +16,12 @@ export function parse(path, search = "") {
 
 /** Return the address of a view. Empty values are left out, names are in order: one view has one address. */
 export function address(page, query = {}) {
-  const pairs = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "" && value !== false);
-  const search = new URLSearchParams(pairs.map(([name, value]) => [name, String(value)]).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const pairs = Object.entries(query).filter(
+    ([, value]) => value !== undefined && value !== null && value !== "" && value !== false,
+  );
+  const search = new URLSearchParams(
+    pairs.map(([name, value]) => [name, String(value)]).sort(([a], [b]) => (a < b ? -1 : 1)),
+  );
   const text = search.toString();
   return ROOT + (SHORTEST.has(page) ? "" : page) + (text ? `?${text}` : "");
 }
@@ -36,7 +40,16 @@ export function follow(changed, { window: win = window } = {}) {
   win.addEventListener("popstate", look);
   win.document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[href]");
-    if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    if (
+      !link ||
+      event.defaultPrevented ||
+      event.button !== 0 ||
+      event.metaKey ||
+      event.ctrlKey ||
+      event.shiftKey ||
+      event.altKey
+    )
+      return;
     const target = new URL(link.href);
     if (target.origin !== win.location.origin || link.target || link.hasAttribute("download")) return;
     if (!parse(target.pathname, target.search)) return;

@@ -12,7 +12,9 @@ export function inView(scrolled, height, row, total) {
 
 /** Return the row that a key leads to from `at`; null for a key that moves nothing. */
 export function moved(key, at, total, page) {
-  const to = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: total - 1 }[key];
+  const to = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: total - 1 }[
+    key
+  ];
   return to === undefined ? null : Math.max(0, Math.min(total - 1, to));
 }
 
@@ -23,7 +25,18 @@ export function moved(key, at, total, page) {
  * key of the row that keys act on. `level(item)` and `expanded(item)` make it a tree.
  */
 export class Rows {
-  constructor({ label, columns, id, row = 30, level, expanded, pick = () => undefined, open = () => undefined, keys = {}, changed }) {
+  constructor({
+    label,
+    columns,
+    id,
+    row = 30,
+    level,
+    expanded,
+    pick = () => undefined,
+    open = () => undefined,
+    keys = {},
+    changed,
+  }) {
     Object.assign(this, { label, columns, id, row, level, expanded, pick, open, keys, changed });
     this.items = [];
     this.current = null;
@@ -40,24 +53,62 @@ export class Rows {
     const place = this.place();
     const active = place >= first && place < last && place !== -1 ? this.prefix + this.current : undefined;
     const template = this.columns.map((each) => each.width).join(" ");
-    return h("div", { class: "grid", role: tree ? "treegrid" : "grid", "aria-label": this.label, "aria-rowcount": items.length + 1,
-      "aria-colcount": this.columns.length, "aria-busy": busy ? "true" : undefined, "aria-activedescendant": active, tabindex: "0",
-      style: { "--columns": template }, onkeydown: this.#key, onscroll: this.#scroll, mounted: this.#mounted, removed: this.#removed },
-      h("div", { class: "head", role: "row", "aria-rowindex": 1 }, this.columns.map((each) =>
-        h("div", { role: "columnheader", key: each.name, class: each.align }, each.label))),
-      h("div", { class: "rows", role: "rowgroup", style: { height: `${items.length * this.row}px` } },
-        items.slice(first, last).map((item, offset) => this.#line(item, first + offset))),
-      items.length === 0 && empty ? h("div", { class: "empty", role: "row" }, h("div", { role: "gridcell" }, empty)) : null);
+    return h(
+      "div",
+      {
+        class: "grid",
+        role: tree ? "treegrid" : "grid",
+        "aria-label": this.label,
+        "aria-rowcount": items.length + 1,
+        "aria-colcount": this.columns.length,
+        "aria-busy": busy ? "true" : undefined,
+        "aria-activedescendant": active,
+        tabindex: "0",
+        style: { "--columns": template },
+        onkeydown: this.#key,
+        onscroll: this.#scroll,
+        mounted: this.#mounted,
+        removed: this.#removed,
+      },
+      h(
+        "div",
+        { class: "head", role: "row", "aria-rowindex": 1 },
+        this.columns.map((each) => h("div", { role: "columnheader", key: each.name, class: each.align }, each.label)),
+      ),
+      h(
+        "div",
+        { class: "rows", role: "rowgroup", style: { height: `${items.length * this.row}px` } },
+        items.slice(first, last).map((item, offset) => this.#line(item, first + offset)),
+      ),
+      items.length === 0 && empty
+        ? h("div", { class: "empty", role: "row" }, h("div", { role: "gridcell" }, empty))
+        : null,
+    );
   }
 
   #line(item, place) {
     const id = this.id(item);
     const open = this.expanded?.(item);
-    return h("div", { role: "row", key: id, id: this.prefix + id, class: id === this.current ? "line current" : "line", "aria-rowindex": place + 2,
-      "aria-selected": id === this.current ? "true" : "false", "aria-level": this.level ? this.level(item) + 1 : undefined,
-      "aria-expanded": open === undefined || open === null ? undefined : String(open), style: { transform: `translateY(${place * this.row}px)` },
-      onclick: this.#click, ondblclick: this.#click, "data-id": id },
-      this.columns.map((each) => h("div", { role: "gridcell", key: each.name, class: each.align ?? "" }, each.cell(item))));
+    return h(
+      "div",
+      {
+        role: "row",
+        key: id,
+        id: this.prefix + id,
+        class: id === this.current ? "line current" : "line",
+        "aria-rowindex": place + 2,
+        "aria-selected": id === this.current ? "true" : "false",
+        "aria-level": this.level ? this.level(item) + 1 : undefined,
+        "aria-expanded": open === undefined || open === null ? undefined : String(open),
+        style: { transform: `translateY(${place * this.row}px)` },
+        onclick: this.#click,
+        ondblclick: this.#click,
+        "data-id": id,
+      },
+      this.columns.map((each) =>
+        h("div", { role: "gridcell", key: each.name, class: each.align ?? "" }, each.cell(item)),
+      ),
+    );
   }
 
   /** The place of the current row; -1 where it is not there. */
@@ -81,7 +132,8 @@ export class Rows {
     const top = place * this.row;
     const visible = this.height - this.row;
     if (this.element && top < this.element.scrollTop) this.element.scrollTop = top;
-    else if (this.element && top + this.row > this.element.scrollTop + visible) this.element.scrollTop = top + this.row - visible;
+    else if (this.element && top + this.row > this.element.scrollTop + visible)
+      this.element.scrollTop = top + this.row - visible;
     this.pick(item);
     this.changed();
   }
@@ -115,7 +167,10 @@ export class Rows {
     this.element = element;
     this.observer = new ResizeObserver(([entry]) => {
       const { height } = entry.contentRect;
-      if (height > 0 && height !== this.height) { this.height = height; this.changed(); }
+      if (height > 0 && height !== this.height) {
+        this.height = height;
+        this.changed();
+      }
     });
     this.observer.observe(element);
   };

@@ -93,7 +93,19 @@ export class Schedule {
     if (!syscall.name) return null;
     let call = this.calls.get(syscall.name);
     if (!call) {
-      call = { name: syscall.name, agent: agentOf(syscall.name), state: "waiting", since: at, arrived: time(syscall.arrive_time) ?? at, replica: "", slot: -1, bar: null, boosted: false, waited: 0 };
+      call = {
+        name: syscall.name,
+        agent: agentOf(syscall.name),
+        state: "waiting",
+        since: at,
+        arrived: time(syscall.arrive_time) ?? at,
+        replica: "",
+        slot: -1,
+        bar: null,
+        boosted: false,
+        waited: 0,
+        before: 0,
+      };
       this.calls.set(syscall.name, call);
     }
     call.class = word(syscall.scheduling_class, "SCHEDULING_CLASS");
@@ -104,7 +116,7 @@ export class Schedule {
     call.tokens = Math.max(count(syscall.tokens_done), call.tokens ?? 0);
     call.most = count(syscall.max_new_tokens);
     call.preemptions = count(syscall.preemption_count);
-    call.waited = seconds(syscall.wait) ?? call.waited;
+    call.waited = Math.max(seconds(syscall.wait) ?? 0, call.waited);
     const known = word(syscall.state, "SYSCALL_STATE");
     if (this.#starting && known) call.state = known;
     return call;
@@ -112,6 +124,8 @@ export class Schedule {
 
   #run(call, replica, at, fromLane = false) {
     if (call.bar) this.#release(call, at, "stopped");
+    if (!this.#starting && call.state === "waiting")
+      call.waited = Math.max(call.waited, call.before + (at - call.since) / 1000);
     call.state = call.state === "preempting" && this.#starting ? "preempting" : "running";
     call.replica = replica || call.replica || "?";
     call.since = at;
@@ -120,10 +134,26 @@ export class Schedule {
     call.slot = free === -1 ? taken.length : free;
     taken[call.slot] = call.name;
     this.slots.set(call.replica, taken);
-    call.bar = { call: call.name, agent: call.agent, class: call.class, kind: call.kind, replica: call.replica, slot: call.slot, from: at, to: null, end: "", lane: fromLane };
+    call.bar = {
+      call: call.name,
+      agent: call.agent,
+      class: call.class,
+      kind: call.kind,
+      replica: call.replica,
+      slot: call.slot,
+      from: at,
+      to: null,
+      end: "",
+      lane: fromLane,
+    };
     this.bars.push(call.bar);
     if (this.bars.length > MOST_BARS) this.bars.splice(0, MOST_BARS / 4);
     this.running += 1;
+  }
+
+  /** Seconds of all waits of a call so far. */
+  waits(call, now) {
+    return call.waited + (call.state === "waiting" ? Math.max(0, now - call.since) / 1000 : 0);
   }
 
   #release(call, at, end) {
@@ -137,7 +167,7 @@ export class Schedule {
 
   #wait(call, at, end) {
     this.#release(call, at, end);
-    Object.assign(call, { state: "waiting", since: at, replica: "", slot: -1 });
+    Object.assign(call, { state: "waiting", since: at, before: call.waited, replica: "", slot: -1 });
   }
 
   #gone(call, at, outcome) {
@@ -156,18 +186,23 @@ export class Schedule {
   /** Forget what no picture shows any more. */
   prune(now) {
     const oldest = now - KEPT_MS;
-    if (this.bars.length && this.bars[0].from < oldest) this.bars = this.bars.filter((bar) => bar.to === null || bar.to >= oldest);
+    if (this.bars.length && this.bars[0].from < oldest)
+      this.bars = this.bars.filter((bar) => bar.to === null || bar.to >= oldest);
     const first = this.depths.findIndex((each) => each.at >= oldest);
     if (first > 1) this.depths.splice(0, first - 1);
   }
 
   /** Calls that wait, the one that came first first. */
   get waiting() {
-    return [...this.calls.values()].filter((call) => call.state === "waiting").sort((a, b) => a.arrived - b.arrived || (a.name < b.name ? -1 : 1));
+    return [...this.calls.values()]
+      .filter((call) => call.state === "waiting")
+      .sort((a, b) => a.arrived - b.arrived || (a.name < b.name ? -1 : 1));
   }
 
   /** Calls that run, by place. */
   get atWork() {
-    return [...this.calls.values()].filter((call) => call.state !== "waiting").sort((a, b) => (a.replica === b.replica ? a.slot - b.slot : a.replica < b.replica ? -1 : 1));
+    return [...this.calls.values()]
+      .filter((call) => call.state !== "waiting")
+      .sort((a, b) => (a.replica === b.replica ? a.slot - b.slot : a.replica < b.replica ? -1 : 1));
   }
 }

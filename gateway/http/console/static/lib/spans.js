@@ -15,11 +15,33 @@ export class Spans {
   }
 
   view(table) {
-    return h("div", { class: "spans", key: this.label },
-      h("canvas", { class: "timeline", style: { height: `${this.height}px` }, "aria-hidden": "true", mounted: this.#mounted, removed: this.#removed,
-        onmousemove: this.#move, onmouseleave: this.#leave, onclick: this.#click }, []),
-      h("div", { class: "tip", opaque: true, hidden: true, mounted: (element) => { this.tip = element; } }),
-      h("details", { class: "twin" }, h("summary", {}, "As a table"), table));
+    return h(
+      "div",
+      { class: "spans", key: this.label },
+      h(
+        "canvas",
+        {
+          class: "timeline",
+          style: { height: `${this.height}px` },
+          "aria-hidden": "true",
+          mounted: this.#mounted,
+          removed: this.#removed,
+          onmousemove: this.#move,
+          onmouseleave: this.#leave,
+          onclick: this.#click,
+        },
+        [],
+      ),
+      h("div", {
+        class: "tip",
+        opaque: true,
+        hidden: true,
+        mounted: (element) => {
+          this.tip = element;
+        },
+      }),
+      h("details", { class: "twin" }, h("summary", {}, "As a table"), table),
+    );
   }
 
   #mounted = (canvas) => {

@@ -14,14 +14,25 @@ export function line(text, props = {}) {
 export function block(text, props = {}) {
   const all = String(text ?? "");
   const cut = all.length > LONGEST;
-  return h("pre", { class: "block", dir: "auto", tabindex: "0", ...props }, marked(cut ? all.slice(0, LONGEST) : all, { lines: true }),
-    cut && h("em", { class: "cut" }, `\n${(all.length - LONGEST).toLocaleString("en")} characters more are not shown`));
+  return h(
+    "pre",
+    { class: "block", dir: "auto", tabindex: "0", ...props },
+    marked(cut ? all.slice(0, LONGEST) : all, { lines: true }),
+    cut && h("em", { class: "cut" }, `\n${(all.length - LONGEST).toLocaleString("en")} characters more are not shown`),
+  );
 }
 
 /** Text as children: strings, and `mark` elements for characters that must be seen. */
 export function marked(text, options) {
-  return pieces(text, options).map((piece) =>
-    piece.text ?? h("mark", { class: "unseen", title: `${piece.code}: a character that is not seen`, "data-code": piece.code }, piece.mark));
+  return pieces(text, options).map(
+    (piece) =>
+      piece.text ??
+      h(
+        "mark",
+        { class: "unseen", title: `${piece.code}: a character that is not seen`, "data-code": piece.code },
+        piece.mark,
+      ),
+  );
 }
 
 export { plain };

@@ -22,19 +22,39 @@ export function layout(bars, { from, to, left, width, rows, row, rowOf }) {
 }
 
 /** Return the bar at a point; the one drawn last where several are. */
-export const hit = (boxes, x, y) => boxes.findLast((box) => x >= box.x - 1 && x <= box.x + box.width + 1 && y >= box.y && y <= box.y + box.height)?.bar ?? null;
+export const hit = (boxes, x, y) =>
+  boxes.findLast((box) => x >= box.x - 1 && x <= box.x + box.width + 1 && y >= box.y && y <= box.y + box.height)?.bar ??
+  null;
 
 /** Return times of grid lines and their distance, for some six of them. */
 export function ticks(from, to) {
   const span = (to - from) / 1000;
-  const step = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400].find((each) => span / each <= 8) ?? 86400 * Math.ceil(span / 86400 / 8);
+  const step =
+    [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400].find((each) => span / each <= 8) ??
+    86400 * Math.ceil(span / 86400 / 8);
   const found = [];
   for (let at = Math.ceil(from / 1000 / step) * step * 1000; at <= to; at += step * 1000) found.push(at);
   return { step, found };
 }
 
 /** Draw. `theme` names the colours, `style(bar)` returns the name of a bar's. Returns the boxes drawn. */
-export function draw(canvas, { bars, rows, labels, depths = null, from, to, theme, rowOf, style, relative = true, lit = null, ratio = window.devicePixelRatio || 1 }) {
+export function draw(
+  canvas,
+  {
+    bars,
+    rows,
+    labels,
+    depths = null,
+    from,
+    to,
+    theme,
+    rowOf,
+    style,
+    relative = true,
+    lit = null,
+    ratio = window.devicePixelRatio || 1,
+  },
+) {
   const width = canvas.clientWidth;
   const height = canvas.clientHeight;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
@@ -48,7 +68,7 @@ export function draw(canvas, { bars, rows, labels, depths = null, from, to, them
   pen.textBaseline = "middle";
   const left = gutter(pen, labels);
   const room = height - AXIS - (depths ? STRIP : 0);
-  const row = Math.max(4, Math.min(22, room / Math.max(1, labels.length)));
+  const row = Math.max(4, Math.min(34, room / Math.max(1, labels.length)));
   grid(pen, { from, to, left, width, height, relative, theme });
   names(pen, labels, row, theme, left);
   const boxes = layout(bars, { from, to, left, width, rows, row, rowOf });
@@ -57,11 +77,12 @@ export function draw(canvas, { bars, rows, labels, depths = null, from, to, them
     pen.globalAlpha = lit && lit !== box.bar.agent ? 0.25 : 1;
     pen.fillStyle = colour;
     pen.fillRect(box.x, box.y, box.width, box.height);
-    if (box.bar.end === "stopped") { // the end that a preemption made is notched: not by colour alone
+    if (box.bar.end === "stopped") {
+      // the end that a preemption made is notched: not by colour alone
       pen.fillStyle = theme.stopped;
       pen.fillRect(box.x + box.width - 3, box.y, 3, box.height);
     }
-    if (box.width > 60 && box.height >= 13) label(pen, box, theme);
+    if (box.width > 60 && box.height >= 13 && box.bar.label !== "") label(pen, box, theme);
   }
   pen.globalAlpha = 1;
   if (depths) strip(pen, depths, { from, to, left, width, top: room, theme });
@@ -69,7 +90,11 @@ export function draw(canvas, { bars, rows, labels, depths = null, from, to, them
 }
 
 /** Return the room of the names: as much as the longest needs, within bounds. */
-const gutter = (pen, labels) => Math.min(190, Math.max(112, ...labels.slice(0, 64).map((text) => Math.ceil(pen.measureText(plain(text)).width) + 14)));
+const gutter = (pen, labels) =>
+  Math.min(
+    190,
+    Math.max(112, ...labels.slice(0, 64).map((text) => Math.ceil(pen.measureText(plain(text)).width) + 14)),
+  );
 
 function grid(pen, { from, to, left, width, height, relative, theme }) {
   const { found, step } = ticks(from, to);
@@ -98,14 +123,18 @@ function names(pen, labels, row, theme, left) {
   pen.fillStyle = theme.quiet;
   const every = Math.max(1, Math.ceil(14 / row));
   labels.forEach((text, place) => {
-    if (place % every === 0) pen.fillText(short(pen, plain(text), left - 12), 0, place * row + Math.min(row, 14) / 2 + (row > 14 ? (row - 14) / 2 : 0) + 0.5);
+    if (place % every === 0) pen.fillText(short(pen, plain(text), left - 12), 0, place * row + row / 2 + 0.5);
   });
 }
 
 function label(pen, box, theme) {
   pen.fillStyle = theme.ink;
   pen.textAlign = "left";
-  pen.fillText(short(pen, plain(box.bar.label ?? box.bar.agent), box.width - 10), box.x + 5, box.y + box.height / 2 + 0.5);
+  pen.fillText(
+    short(pen, plain(box.bar.label ?? box.bar.agent), box.width - 10),
+    box.x + 5,
+    box.y + box.height / 2 + 0.5,
+  );
 }
 
 function short(pen, text, width) {

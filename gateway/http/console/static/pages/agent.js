@@ -6,6 +6,7 @@ import { moment } from "../lib/format.js";
 import { Loaded } from "../lib/loaded.js";
 import { address } from "../lib/router.js";
 import { line, plain } from "../lib/text.js";
+import { ask, words } from "../lib/usage.js";
 import { agentLink, badge, empty, facts, problem, tabs, waitingFor } from "../lib/widgets.js";
 import { CallsTab } from "./agent_calls.js";
 import { FilesTab } from "./agent_files.js";
@@ -16,7 +17,16 @@ import { TalkTab } from "./agent_talk.js";
 import { ToolCallsTab } from "./agent_tools.js";
 import { agentActions } from "./agents.js";
 
-const TABS = { calls: ["Calls", CallsTab], talk: ["Conversations", TalkTab], notes: ["Notes", NotesTab], files: ["Files", FilesTab], tools: ["Tool calls", ToolCallsTab], live: ["Live", LiveTab], rights: ["Rights", RightsTab] };
+const USAGE_SECONDS = 10;
+const TABS = {
+  calls: ["Calls", CallsTab],
+  talk: ["Conversations", TalkTab],
+  notes: ["Notes", NotesTab],
+  files: ["Files", FilesTab],
+  tools: ["Tool calls", ToolCallsTab],
+  live: ["Live", LiveTab],
+  rights: ["Rights", RightsTab],
+};
 
 export class AgentPage {
   constructor(app, query) {
@@ -26,8 +36,16 @@ export class AgentPage {
     this.agent = null;
     this.below = 0;
     this.tabName = "";
-    this.found = new Loaded((signal) => app.api.call("agent/GetAgent", { name: this.name }, { signal }), () => this.#found());
+    this.found = new Loaded(
+      (signal) => app.api.call("agent/GetAgent", { name: this.name }, { signal }),
+      () => this.#found(),
+    );
     this.children = new Map();
+    this.usage = new Loaded(
+      (signal) => ask(app.api, this.name, signal),
+      () => app.changed(),
+      { every: USAGE_SECONDS },
+    );
   }
 
   get title() {
@@ -40,7 +58,10 @@ export class AgentPage {
 
   enter(query, first) {
     this.query = query;
-    if (first && this.id) this.found.load();
+    if (first && this.id) {
+      this.found.load();
+      this.usage.load();
+    }
     const name = query.tab in TABS ? query.tab : "calls";
     if (name !== this.tabName) {
       this.tab?.leave?.();
@@ -52,16 +73,22 @@ export class AgentPage {
 
   leave() {
     this.found.stop();
+    this.usage.stop();
     this.tab?.leave?.();
   }
 
   visible(shown) {
+    if (shown) this.usage.load();
+    else this.usage.stop();
     this.tab?.visible?.(shown);
   }
 
   topics() {
     if (!this.id) return {};
-    return { agent: { method: "agent/WatchAgents", request: { parent: this.name }, take: this.#take, restart: this.#restart }, ...this.tab.topics?.() };
+    return {
+      agent: { method: "agent/WatchAgents", request: { parent: this.name }, take: this.#take, restart: this.#restart },
+      ...this.tab.topics?.(),
+    };
   }
 
   #found() {
@@ -86,14 +113,46 @@ export class AgentPage {
   view() {
     if (!this.id) return empty("No agent is named", "Choose one on the page Agents.");
     const { agent } = this;
-    if (!agent) return [h("div", { class: "title", key: "title" }, h("h1", {}, this.id)), problem(this.found.error, () => this.found.load()) ?? waitingFor("Asking\u2026")];
+    if (!agent)
+      return [
+        h("div", { class: "title", key: "title" }, h("h1", {}, this.id)),
+        problem(this.found.error, () => this.found.load()) ?? waitingFor("Asking\u2026"),
+      ];
     return [
-      h("div", { class: "title", key: "title" }, h("h1", {}, line(agent.label || agent.id)), badge(agent.state), agent.untrusted ? h("span", { class: "chip hot", title: plain(agent.untrustedSource) }, "untrusted") : null, h("span", { class: "space" }),
-        agentActions(this.app, agent, this.children.size + (agent.state === "killed" ? 0 : 1))),
-      h("div", { class: "panel", key: "facts" }, h("div", { class: "body", style: { padding: "14px 16px" } },
-        facts([["Id", h("code", {}, agent.id)], ["Kind", agent.kind ? line(agent.kind) : null], ["Parent", agent.parent ? agentLink(agent.parent) : "none"], ["Class, weight, priority", `${agent.class}, ${agent.weight}, ${agent.priority}`],
-          ["Living below it", String(this.children.size)], ["Registered", moment(agent.created)], ["Ends", agent.expires ? moment(agent.expires) : null], ["Untrusted since", agent.untrusted ? moment(agent.untrusted) : null], ...(this.tab.facts?.() ?? [])]))),
-      tabs("Of this agent", Object.entries(TABS).map(([name, [words]]) => [name, words]), this.tabName, (tab) => address("agent", { id: this.id, tab: tab === "calls" ? "" : tab })),
+      h(
+        "div",
+        { class: "title", key: "title" },
+        h("h1", {}, line(agent.label || agent.id)),
+        badge(agent.state),
+        agent.untrusted ? h("span", { class: "chip hot", title: plain(agent.untrustedSource) }, "untrusted") : null,
+        h("span", { class: "space" }),
+        agentActions(this.app, agent, this.children.size + (agent.state === "killed" ? 0 : 1)),
+      ),
+      h(
+        "div",
+        { class: "panel", key: "facts" },
+        h(
+          "div",
+          { class: "body", style: { padding: "14px 16px" } },
+          facts([
+            ["Id", h("code", {}, agent.id)],
+            ["Kind", agent.kind ? line(agent.kind) : null],
+            ["Parent", agent.parent ? agentLink(agent.parent) : "none"],
+            ["Class, weight, priority", `${agent.class}, ${agent.weight}, ${agent.priority}`],
+            ["Living below it", String(this.children.size)],
+            ["Registered", moment(agent.created)],
+            ["Ends", agent.expires ? moment(agent.expires) : null],
+            ["Untrusted since", agent.untrusted ? moment(agent.untrusted) : null],
+            ...words(this.usage.value?.sums.get(this.name)?.tree, this.usage.value?.since),
+          ]),
+        ),
+      ),
+      tabs(
+        "Of this agent",
+        Object.entries(TABS).map(([name, [words]]) => [name, words]),
+        this.tabName,
+        (tab) => address("agent", { id: this.id, tab: tab === "calls" ? "" : tab }),
+      ),
       h("div", { key: `tab-${this.tabName}` }, this.tab.view()),
     ];
   }

@@ -1,6 +1,6 @@
 // What an agent's calls wait and run, over time: each a row, waiting apart from running.
 
-import { count, last, seconds, time, word } from "../lib/decode.js";
+import { agentOf, count, last, seconds, time, word } from "../lib/decode.js";
 import { h } from "../lib/dom.js";
 import { clock, counted, number, span } from "../lib/format.js";
 import { Loaded } from "../lib/loaded.js";
@@ -11,7 +11,11 @@ import { agentLink, badge, button, callId, choices, empty, panel, problem, table
 import { cancelCall } from "./actions.js";
 
 const ROWS = 40;
-const RANGES = [["60", "1 min"], ["600", "10 min"], ["3600", "1 h"]];
+const RANGES = [
+  ["60", "1 min"],
+  ["600", "10 min"],
+  ["3600", "1 h"],
+];
 const EVERY_SECONDS = 5;
 
 export class CallsTab {
@@ -20,13 +24,30 @@ export class CallsTab {
     this.schedule = new Schedule();
     this.past = new Map();
     this.skew = 0;
-    this.before = new Loaded((signal) => app.api.all("scheduler/ListPastSyscalls", { parent: page.name }, "syscalls", { most: 200, size: 200, signal }), () => app.changed(), { every: EVERY_SECONDS });
-    this.spans = new Spans({ label: "Calls over time", height: 240, picture: () => this.#picture(), told: (bar) => this.#told(bar), open: (bar) => app.with({ call: last(bar.call) }) });
+    this.before = new Loaded(
+      (signal) =>
+        app.api.all(
+          "scheduler/ListPastSyscalls",
+          { parent: page.name, failed_only: this.query.only === "failed" },
+          "syscalls",
+          { most: 200, size: 200, signal },
+        ),
+      () => app.changed(),
+      { every: EVERY_SECONDS },
+    );
+    this.spans = new Spans({
+      label: "Calls over time",
+      height: 240,
+      picture: () => this.#picture(),
+      told: (bar) => this.#told(bar),
+      open: (bar) => app.with({ call: last(bar.call) }),
+    });
   }
 
   enter(query, first) {
+    const before = this.query?.only;
     this.query = query;
-    if (first) this.before.load();
+    if (first || before !== query.only) this.before.load();
   }
 
   leave() {
@@ -39,7 +60,14 @@ export class CallsTab {
   }
 
   topics() {
-    return { schedule: { method: "scheduler/WatchSchedule", request: { parent: this.page.name, initial: true }, take: this.#take, failed: this.#failed } };
+    return {
+      schedule: {
+        method: "scheduler/WatchSchedule",
+        request: { parent: this.page.name, initial: true },
+        take: this.#take,
+        failed: this.#failed,
+      },
+    };
   }
 
   #take = (message) => {
@@ -59,7 +87,12 @@ export class CallsTab {
 
   /** Keep a call that ended while the page was open; what ended before the scheduler tells itself. */
   #ended(call, message) {
-    this.past.set(call.name, { ...call, ended: time(message.time) ?? this.now, outcome: message.outcome || word(message.kind, "SCHEDULE_EVENT_KIND"), tokens: Math.max(call.tokens, count(message.syscall.tokens_done)) });
+    this.past.set(call.name, {
+      ...call,
+      ended: time(message.time) ?? this.now,
+      outcome: message.outcome || word(message.kind, "SCHEDULE_EVENT_KIND"),
+      tokens: Math.max(call.tokens, count(message.syscall.tokens_done)),
+    });
     if (this.past.size > 400) this.past.delete(this.past.keys().next().value);
   }
 
@@ -83,7 +116,9 @@ export class CallsTab {
     for (const [name, call] of this.past) if (!all.get(name)?.outcome) all.set(name, call);
     for (const call of this.schedule.calls.values()) all.set(call.name, call);
     const failed = this.query.only === "failed";
-    return [...all.values()].filter((call) => !failed || (call.outcome && !good(call.outcome))).sort((a, b) => b.arrived - a.arrived || (a.name < b.name ? -1 : 1));
+    return [...all.values()]
+      .filter((call) => !failed || (call.outcome && !good(call.outcome)))
+      .sort((a, b) => b.arrived - a.arrived || (a.name < b.name ? -1 : 1));
   }
 
   #picture() {
@@ -94,13 +129,49 @@ export class CallsTab {
     const seen = new Set(this.schedule.bars.map((bar) => bar.call));
     const bars = [];
     for (const call of shown) {
-      const started = call.started ?? this.waits?.find((each) => each.call === call.name)?.to ?? (call.state === "waiting" ? to : call.since);
-      bars.push({ call: call.name, agent: call.agent, kind: "wait", from: call.arrived, to: Math.max(call.arrived, started), end: "" });
-      if (call.state === "waiting" && call.since > call.arrived) bars.push({ call: call.name, agent: call.agent, kind: "wait", from: call.since, to: null, end: "" });
-      if (!seen.has(call.name) && call.ended) bars.push({ call: call.name, agent: call.agent, kind: call.kind, from: started, to: call.ended, end: good(call.outcome) ? "done" : "failed", label: last(call.name) });
+      const started =
+        call.started ??
+        this.waits?.find((each) => each.call === call.name)?.to ??
+        (call.state === "waiting" ? to : call.since);
+      bars.push({
+        call: call.name,
+        agent: call.agent,
+        kind: "wait",
+        label: "",
+        from: call.arrived,
+        to: Math.max(call.arrived, started),
+        end: "",
+      });
+      if (call.state === "waiting" && call.since > call.arrived)
+        bars.push({ call: call.name, agent: call.agent, kind: "wait", label: "", from: call.since, to: null, end: "" });
+      if (!seen.has(call.name) && call.ended)
+        bars.push({
+          call: call.name,
+          agent: call.agent,
+          kind: call.kind,
+          from: started,
+          to: call.ended,
+          end: good(call.outcome) ? "done" : "failed",
+          label: last(call.name),
+        });
     }
     for (const bar of this.schedule.bars) bars.push({ ...bar, label: last(bar.call) });
-    return { bars, rows, labels: shown.map((call) => last(call.name)), from, to, rowOf: (bar) => bar.call, style: (bar) => (bar.kind === "wait" ? "wait" : bar.end === "failed" || (bar.to !== null && !["done", "stopped", ""].includes(bar.end)) ? "failed" : bar.kind === "tool" ? "tool" : "run") };
+    return {
+      bars,
+      rows,
+      labels: shown.map((call) => last(call.name)),
+      from,
+      to,
+      rowOf: (bar) => bar.call,
+      style: (bar) =>
+        bar.kind === "wait"
+          ? "wait"
+          : bar.end === "failed" || (bar.to !== null && !["done", "stopped", ""].includes(bar.end))
+            ? "failed"
+            : bar.kind === "tool"
+              ? "tool"
+              : "run",
+    };
   }
 
   get range() {
@@ -117,24 +188,111 @@ export class CallsTab {
     const failed = this.query.only === "failed";
     return [
       problem(this.error),
-      panel("Over time", { asOf: this.heard ?? null, flush: true, actions: [choices("Range", RANGES, String(this.range), (range) => this.app.with({ range: range === "60" ? "" : range }))] },
-        h("div", { class: "legend inset" }, h("span", {}, h("i", { class: "wait" }), "waits"), h("span", {}, h("i", { class: "run" }), "generates"), h("span", {}, h("i", { class: "tool" }), "runs a tool"), h("span", {}, h("i", { class: "stopped" }), "preempted here"), h("span", {}, h("i", { class: "failed" }), "failed")),
-        this.spans.view(h("p", { class: "quiet" }, "The table below tells the same calls."))),
-      panel("Calls, newest first", { asOf: this.before.asOf ?? this.heard ?? null, flush: true, note: counted(calls.length, "call"), actions: [choices("Which calls", [["", "All"], ["failed", "Failed only"]], failed ? "failed" : "", (only) => this.app.with({ only }))] },
-        this.before.error && !this.before.error.expired ? h("p", { class: "quiet inset", key: "past" }, this.before.error.missing ? "This kernel does not remember calls that ended before this page was opened." : ["Calls that ended earlier are not told: ", line(this.before.error.message)]) : null,
-        table("Calls", [
-          { name: "Call", cell: (call) => [callId(call.name), call.name.startsWith(`${this.page.name}/`) ? null : h("span", { class: "note" }, " of ", agentLink(call.name))] },
-          { name: "State", cell: (call) => badge(call.outcome ? (good(call.outcome) ? "done" : "failed") : call.state, plain(call.outcome ?? "")) },
-          { name: "Of", cell: (call) => (call.kind === "tool" ? line(call.model || "tool") : line(call.model || "\u2013")) },
-          { name: "Class", cell: (call) => call.class },
-          { name: "Came", cell: (call) => clock(call.arrived) },
-          { name: "Waited", align: "end", cell: (call) => span(call.outcome ? call.waited : call.state === "waiting" ? (this.now - call.since) / 1000 : call.waited) },
-          { name: "Ran", align: "end", cell: (call) => span(call.ran ?? this.#ran(call)) },
-          { name: "Tokens", align: "end", cell: (call) => (call.kind === "tool" ? "\u2013" : `${number(call.promptTokens)} + ${number(call.tokens)}`) },
-          { name: "Preempted", align: "end", cell: (call) => number(call.preemptions) },
-          { name: "Ended", cell: (call) => (call.outcome ? line(call.outcome.toLowerCase().replaceAll("_", " ")) : button("Cancel", () => cancelCall(this.app, call.name), { kind: "small", name: `Cancel ${plain(last(call.name))}` })) },
-        ], calls.slice(0, 200), { id: (call) => call.name, current: this.query.call ? calls.find((call) => last(call.name) === this.query.call)?.name ?? null : null,
-          none: failed ? empty("No call failed", "As far as calls are remembered.") : empty("No calls yet", "A call shows here as soon as the agent makes one.") })),
+      panel(
+        "Over time",
+        {
+          asOf: this.heard ?? null,
+          flush: true,
+          actions: [
+            choices("Range", RANGES, String(this.range), (range) =>
+              this.app.with({ range: range === "60" ? "" : range }),
+            ),
+          ],
+        },
+        h(
+          "div",
+          { class: "legend inset" },
+          h("span", {}, h("i", { class: "wait" }), "waits"),
+          h("span", {}, h("i", { class: "run" }), "generates"),
+          h("span", {}, h("i", { class: "tool" }), "runs a tool"),
+          h("span", {}, h("i", { class: "stopped" }), "preempted here"),
+          h("span", {}, h("i", { class: "failed" }), "failed"),
+        ),
+        this.spans.view(h("p", { class: "quiet" }, "The table below tells the same calls.")),
+      ),
+      panel(
+        "Calls, newest first",
+        {
+          asOf: this.before.asOf ?? this.heard ?? null,
+          flush: true,
+          note: counted(calls.length, "call"),
+          actions: [
+            choices(
+              "Which calls",
+              [
+                ["", "All"],
+                ["failed", "Failed only"],
+              ],
+              failed ? "failed" : "",
+              (only) => this.app.with({ only }),
+            ),
+          ],
+        },
+        this.before.error && !this.before.error.expired
+          ? h(
+              "p",
+              { class: "quiet inset", key: "past" },
+              this.before.error.missing
+                ? "This kernel does not remember calls that ended before this page was opened."
+                : ["Calls that ended earlier are not told: ", line(this.before.error.message)],
+            )
+          : null,
+        table(
+          "Calls",
+          [
+            {
+              name: "Call",
+              cell: (call) => [
+                callId(call.name),
+                call.name.startsWith(`${this.page.name}/`)
+                  ? null
+                  : h("span", { class: "note" }, " of ", agentLink(call.name)),
+              ],
+            },
+            {
+              name: "State",
+              cell: (call) => badge(call.outcome ? shown(call.outcome) : call.state, plain(call.outcome ?? "")),
+            },
+            {
+              name: "Of",
+              cell: (call) => (call.kind === "tool" ? line(call.model || "tool") : line(call.model || "\u2013")),
+            },
+            { name: "Class", cell: (call) => call.class },
+            { name: "Came", cell: (call) => clock(call.arrived) },
+            {
+              name: "Waited",
+              align: "end",
+              cell: (call) => span(call.outcome ? call.waited : this.schedule.waits(call, this.now)),
+            },
+            { name: "Ran", align: "end", cell: (call) => span(call.ran ?? this.#ran(call)) },
+            {
+              name: "Tokens",
+              align: "end",
+              cell: (call) =>
+                call.kind === "tool" ? "\u2013" : `${number(call.promptTokens)} + ${number(call.tokens)}`,
+            },
+            { name: "Preempted", align: "end", cell: (call) => number(call.preemptions) },
+            {
+              name: "Ended",
+              cell: (call) =>
+                call.outcome
+                  ? line(call.outcome.toLowerCase().replaceAll("_", " "))
+                  : button("Cancel", () => cancelCall(this.app, call.name), {
+                      kind: "small",
+                      name: `Cancel ${plain(last(call.name))}`,
+                    }),
+            },
+          ],
+          calls.slice(0, 200),
+          {
+            id: (call) => call.name,
+            current: this.query.call ? (calls.find((call) => last(call.name) === this.query.call)?.name ?? null) : null,
+            none: failed
+              ? empty("No call failed", "As far as calls are remembered.")
+              : empty("No calls yet", "A call shows here as soon as the agent makes one."),
+          },
+        ),
+      ),
     ];
   }
 
@@ -145,13 +303,26 @@ export class CallsTab {
 }
 
 const good = (outcome) => outcome === "completed";
+const shown = (outcome) => (good(outcome) ? "done" : outcome === "cancelled" ? "cancelled" : "failed");
 
 /** A call that ended, as the scheduler remembers it. */
 function remembered(past) {
-  const syscall = past.syscall ?? past;
-  const ended = time(past.end_time);
-  const ran = seconds(past.run);
-  return { name: syscall.name, agent: syscall.name.split("/")[1] ?? "", class: word(syscall.scheduling_class, "SCHEDULING_CLASS"), model: syscall.model ?? "", kind: syscall.lane === "tool" ? "tool" : "inference",
-    promptTokens: count(syscall.prompt_tokens), tokens: count(syscall.tokens_done), preemptions: count(syscall.preemption_count), arrived: time(syscall.arrive_time) ?? 0, waited: seconds(past.wait ?? syscall.wait), ran, state: "done",
-    ended, started: ended !== null && ran !== null ? ended - ran * 1000 : null, outcome: past.outcome || "completed" };
+  const tool = past.lane === "tool";
+  return {
+    name: past.name,
+    agent: agentOf(past.name),
+    class: word(past.scheduling_class, "SCHEDULING_CLASS"),
+    model: past.model ?? "",
+    kind: tool ? "tool" : "inference",
+    promptTokens: count(past.prompt_tokens),
+    tokens: count(past.new_tokens),
+    preemptions: count(past.preemption_count),
+    arrived: time(past.arrive_time) ?? time(past.end_time) ?? 0,
+    started: time(past.start_time),
+    ended: time(past.end_time),
+    waited: seconds(past.wait),
+    ran: seconds(past.run) ?? 0,
+    state: "done",
+    outcome: past.outcome || "completed",
+  };
 }

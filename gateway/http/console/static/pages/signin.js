@@ -47,14 +47,50 @@ export class SignInPage {
   };
 
   view() {
-    return h("section", { class: "panel", key: "sign-in" }, h("div", { class: "body" },
-      h("h1", {}, "AIOS"), h("p", { class: "quiet" }, "Sign in to this kernel."),
-      this.ended && !this.error ? h("p", { class: "warning", role: "status", key: "ended" }, "Your session has ended. Sign in to go on where you were.") : null,
-      problem(this.error ?? this.app.refused),
-      h("form", { onsubmit: this.#submit, key: "form" },
-        field("Key or token", { name: "credential", type: "password", required: true, autocomplete: "current-password", mounted: (input) => input.focus() },
-          { note: "A person's or agent's key, or an administrator's token. It is exchanged for a session of its own and not kept." }),
-        h("button", { type: "submit", class: "primary big", disabled: this.busy }, "Sign in")),
-      this.busy ? waitingFor("Signing in\u2026") : h("p", { class: "note", key: "way" }, "On the kernel's own machine ", h("code", {}, "aios console"), " opens this page signed in.")));
+    return h(
+      "section",
+      { class: "panel", key: "sign-in" },
+      h(
+        "div",
+        { class: "body" },
+        h("h1", {}, "AIOS"),
+        h("p", { class: "quiet" }, "Sign in to this kernel."),
+        this.ended && !this.error
+          ? h(
+              "p",
+              { class: "warning", role: "status", key: "ended" },
+              "Your session has ended. Sign in to go on where you were.",
+            )
+          : null,
+        problem(this.error ?? this.app.refused),
+        h(
+          "form",
+          { onsubmit: this.#submit, key: "form" },
+          field(
+            "Key or token",
+            {
+              name: "credential",
+              type: "password",
+              required: true,
+              autocomplete: "current-password",
+              mounted: (input) => input.focus(),
+            },
+            {
+              note: "A person's or agent's key, or an administrator's token. It is exchanged for a session of its own and not kept.",
+            },
+          ),
+          h("button", { type: "submit", class: "primary big", disabled: this.busy }, "Sign in"),
+        ),
+        this.busy
+          ? waitingFor("Signing in\u2026")
+          : h(
+              "p",
+              { class: "note", key: "way" },
+              "On the kernel's own machine ",
+              h("code", {}, "aios console"),
+              " opens this page signed in.",
+            ),
+      ),
+    );
   }
 }
