@@ -7,10 +7,10 @@ out=$1
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 # shellcheck disable=SC2046  # proto paths hold no spaces
-"$PROTO_VENV/bin/python" -m grpc_tools.protoc -Iprotos/third_party -Iprotos \
+"$PROTO_VENV/bin/python" -m grpc_tools.protoc -Iprotos -Ithird_party/protos \
     --plugin=protoc-gen-mypy_grpc="$BIN/protoc-gen-mypy_grpc" \
     --python_out="$scratch" --pyi_out="$scratch" --grpc_python_out="$scratch" --mypy_grpc_out=quiet:"$scratch" \
-    $(find protos/aios -name '*.proto' | sort) protos/third_party/buf/validate/validate.proto
+    $(find protos/aios -name '*.proto' | sort) third_party/protos/buf/validate/validate.proto
 # Files without a service get empty grpc modules: leave those out.
 find "$scratch" -name '*_pb2_grpc.py*' -exec grep -L Stub {} + | xargs -r rm -f
 for tree in aios/api buf; do
