@@ -12,7 +12,7 @@ from typing import Any, Final
 import aiohttp
 
 from aios import errors
-from aios.agent import AgentResult, Step, ToolRun
+from aios.agent import AgentResult, FinishReason, Step, ToolRun
 from aios.kernel import Kernel
 from aios.syscalls import RunnableTool, resolve, run_as_text
 from aios.types.llm import Answer, Timings, ToolCall, Usage
@@ -47,8 +47,9 @@ class Bare:
             steps.append(Step(len(steps), answer, runs))
             on_step(steps[-1])
             if not runs:
-                return AgentResult(answer.text, "length" if cut else "done", tuple(steps))
-        return AgentResult(answer.text, "max_steps", tuple(steps))
+                reason: FinishReason = "length" if cut else "done"
+                return AgentResult(answer.text, reason, output=answer.text, steps=tuple(steps))
+        return AgentResult(answer.text, "max_steps", output=answer.text, steps=tuple(steps))
 
     async def _ask(self, prompt: str) -> tuple[str, bool, Answer]:
         """Return what the model wrote, whether it was cut by length, and the answer in it."""

@@ -82,7 +82,7 @@ async def test_failures_of_tools_are_told_to_the_model(fake: FakeKernel, agent: 
 
     assert [run.result for run in result.tool_runs] == [
         "error: cannot jump",
-        "error: shout: missing ['text'], unknown ['volume']",
+        "error: shout: text: is missing; volume: is unknown",
         "error: unknown tool nothing",
         "error: no such note",
         "error: permission denied",

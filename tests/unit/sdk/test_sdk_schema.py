@@ -86,10 +86,11 @@ def test_what_the_schema_describes_is_what_build_reads(value: Everything) -> Non
 def test_a_schema_names_fields_types_and_requirements() -> None:
     assert schema_of(Point) == {
         "type": "object",
-        "properties": {"x": {"type": "number"}, "y": {"type": "number"}},
+        "properties": {"x": {"type": "number"}, "y": {"type": "number", "default": 0.0}},
         "required": ["x"],
         "additionalProperties": False,
     }
+    assert schema_of(Point, defaults=False)["properties"]["y"] == {"type": "number"}
     assert schema_of(Trip)["properties"]["city"] == {"type": "string", "description": "where to"}
     assert schema_of(Trip)["required"] == ["city"]
     assert schema_of(int | None) == {"anyOf": [{"type": "integer"}, {"type": "null"}]}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aios._retry import RetryPolicy
-    from aios.agent import Agent, AgentResult
+    from aios.agent import Agent, AgentResult, AgentStream, UsageLimits
     from aios.errors import AiosError
     from aios.kernel import Kernel, connect
     from aios.sync import SyncKernel, connect_sync
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from aios.types.agents import AgentHandle, AgentInfo, Caps, Credential, Hints
     from aios.types.branches import Branch
     from aios.types.llm import Answer, Gang, Message, ToolCall, ToolSpec
+    from aios.types.runs import RunContext
 
 __all__ = [
     "Agent",
     "AgentHandle",
     "AgentInfo",
     "AgentResult",
+    "AgentStream",
     "AiosError",
     "AllTools",
     "Answer",
@@ -38,10 +40,12 @@ __all__ = [
     "Kernel",
     "Message",
     "RetryPolicy",
+    "RunContext",
     "SyncKernel",
     "Tool",
     "ToolCall",
     "ToolSpec",
+    "UsageLimits",
     "connect",
     "connect_sync",
     "tool",
@@ -49,7 +53,7 @@ __all__ = [
 
 _HOMES = {
     "aios._retry": ("RetryPolicy",),
-    "aios.agent": ("Agent", "AgentResult"),
+    "aios.agent": ("Agent", "AgentResult", "AgentStream", "UsageLimits"),
     "aios.errors": ("AiosError",),
     "aios.kernel": ("Kernel", "connect"),
     "aios.sync": ("SyncKernel", "connect_sync"),
@@ -58,6 +62,7 @@ _HOMES = {
     "aios.types.agents": ("AgentHandle", "AgentInfo", "Caps", "Credential", "Hints"),
     "aios.types.branches": ("Branch",),
     "aios.types.llm": ("Answer", "Gang", "Message", "ToolCall", "ToolSpec"),
+    "aios.types.runs": ("RunContext",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import inspect
 import json
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -11,8 +12,12 @@ from typing import Any, Final
 
 from aios.errors import ToolFailed
 
+_log = logging.getLogger("aios")
+
 MAX_RESULT_BYTES: Final = 1_048_576
 """Most bytes of a result as JSON text in UTF-8; the kernel takes no more."""
+PARTING_SECONDS: Final = 5.0
+"""How long a function that was cancelled may take to end; then it is left to itself."""
 MAX_ERROR_CHARS: Final = 4_000
 """Most characters of an error that are told; the kernel takes 4096."""
 
@@ -39,9 +44,12 @@ async def contained(work: Callable[[], Awaitable[Any]]) -> Any:
         await asyncio.wait({task})
     except asyncio.CancelledError:
         task.cancel()
-        await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()  # seen: the caller is gone
+        done, _ = await asyncio.wait({task}, timeout=PARTING_SECONDS)
+        for ended in done:
+            if not ended.cancelled():
+                ended.exception()  # seen: the caller is gone
+        if not done:
+            _log.warning("a function goes on although it was cancelled; nobody waits for it")
         raise
     if task.cancelled():
         raise ToolFailed("CancelledError: the function cancelled itself")

@@ -6,9 +6,12 @@ The kernel answers a failed call with a reason from a closed list (`aios.api.com
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aios.hints import hint_of
+
+if TYPE_CHECKING:
+    from aios.types.llm import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,16 @@ class QuotaExceeded(ResourceExhausted):
     """The agent's quota is used up."""
 
     default_reason = "QUOTA_EXCEEDED"
+
+
+class UsageLimitExceeded(ResourceExhausted):
+    """A run of an agent needs more than its `UsageLimits` allow; `messages` is the conversation so far."""
+
+    default_reason = "USAGE_LIMIT"
+
+    def __init__(self, message: str = "", *, messages: tuple["Message", ...] = (), **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.messages = messages
 
 
 class QueueFull(ResourceExhausted):
@@ -282,9 +295,16 @@ class InternalError(AiosError):
 
 
 class OutputInvalid(InternalError):
-    """The model's output is not what was asked for: it breaks the schema, or ended too early."""
+    """The model's output is not what was asked for: it breaks the schema, or ended too early.
+
+    Of an agent's run `messages` is the conversation so far.
+    """
 
     default_reason = "CONSTRAINT_UNMET"
+
+    def __init__(self, message: str = "", *, messages: tuple["Message", ...] = (), **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.messages = messages
 
 
 class DataLoss(AiosError):

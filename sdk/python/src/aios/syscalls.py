@@ -5,13 +5,13 @@ tool of the kernel (`calculator`, `clock`, `convert_units`, `search_files`, `edi
 registered), called through it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, runtime_checkable
 
 from aios import errors
 from aios._containment import MAX_RESULT_BYTES, clean, contained, describe, refuse_lazy
 from aios.kernel import Kernel
-from aios.toolkit import Tool
+from aios.toolkit import Tool, as_tool
 from aios.types.llm import ToolSpec
 from aios.types.tools import text_of
 
@@ -119,12 +119,14 @@ OWN: Final[Mapping[str, Callable[[Kernel], Tool]]] = {
 """The tools that use the agent's memory and files."""
 
 
-async def resolve(
-    kernel: Kernel, tools: Sequence[RunnableTool | ToolSource | str], task: str = ""
-) -> dict[str, RunnableTool]:
+AnyTool = RunnableTool | ToolSource | Callable[..., Any] | str
+"""What an agent's tools may be: a tool, a plain function, a source of tools, or a name."""
+
+
+async def resolve(kernel: Kernel, tools: Sequence[AnyTool], task: str = "") -> dict[str, RunnableTool]:
     """Return tools by name, in order; names stand for syscall tools, what sources add comes last.
 
-    Raises NotFound for an unknown name.
+    Raises NotFound for an unknown name, and TypeError for what is no tool.
     """
     found: dict[str, RunnableTool] = {}
     sources: list[ToolSource] = []
@@ -132,7 +134,9 @@ async def resolve(
         if isinstance(one, ToolSource):
             sources.append(one)
             continue
-        tool = await _named(kernel, one) if isinstance(one, str) else one
+        tool: RunnableTool = await _named(kernel, one) if isinstance(one, str) else as_tool(one)
+        if not hasattr(tool, "spec"):
+            raise TypeError(f"{one!r} is no tool: give a function, a Tool, or a name")
         found[tool.spec.name] = tool
     for source in sources:
         await source.open(kernel, task, found)
@@ -157,23 +161,34 @@ _SHORT: Final[Sequence[tuple[type[errors.AiosError], str]]] = (
 _NOT_FOUND: Final = {"NOTE_NOT_FOUND": "no such note", "FILE_NOT_FOUND": "file not found"}
 
 
-async def run_as_text(tool: RunnableTool, arguments: Mapping[str, Any]) -> str:
-    """Run a tool and return what the model reads: its result as plain text, or `error: ...`.
+async def attempt(run: Callable[[], Awaitable[Any]]) -> tuple[str, BaseException | None]:
+    """Run a tool and return what the model reads, its result or `error: ...`, and what it raised.
 
     Nothing is raised but a cancellation: the model is told what went wrong and may try something else.
     """
 
     async def work() -> str:
-        value = await tool.run(arguments)
+        value = await run()
         refuse_lazy(value)
         return _sized(clean(text_of(value)))
 
     try:
-        return str(await contained(work))
-    except errors.AiosError as error:
-        return clean(f"error: {_reason(error)}")
+        return str(await contained(work)), None
     except Exception as error:  # noqa: BLE001  # a tool's failure is the model's to handle, whatever it is
-        return f"error: {_text(error)}"
+        return text_of_error(error), error
+
+
+async def run_as_text(tool: RunnableTool, arguments: Mapping[str, Any]) -> str:
+    """Run a tool and return what the model reads: its result, or `error: ...`; see `attempt`."""
+    text, _ = await attempt(lambda: tool.run(arguments))
+    return text
+
+
+def text_of_error(error: Exception) -> str:
+    """Return what the model reads of a failure."""
+    if isinstance(error, errors.AiosError):
+        return clean(f"error: {_reason(error)}")
+    return f"error: {_text(error)}"
 
 
 def _sized(text: str) -> str:

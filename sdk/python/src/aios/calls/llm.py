@@ -269,7 +269,7 @@ class Llm:
         The output is constrained to the schema while it is generated. Raises OutputInvalid when it still does
         not parse, usually because `max_tokens` ended it; otherwise as `chat`.
         """
-        form = schemas.schema_of(schema) if isinstance(schema, type) else schema
+        form = schema if isinstance(schema, Mapping) else schemas.schema_of(schema, defaults=False)
         answer = await self.chat(
             messages,
             json_schema=form,
@@ -281,7 +281,7 @@ class Llm:
         )
         try:
             value = json.loads(answer.text)
-            return schemas.build(schema, value) if isinstance(schema, type) else dict(value)
+            return dict(value) if isinstance(schema, Mapping) else schemas.build(schema, value)
         except (ValueError, TypeError) as error:
             cut = ", it was cut at max_tokens" if answer.finish_reason == "length" else ""
             raise OutputInvalid(

@@ -15,7 +15,7 @@ from aios.api.tool.v1 import tool_pb2 as pb
 from aios.calls.drafts import Drafts
 from aios.calls.provider import Provider
 from aios.errors import InternalError, ToolFailed
-from aios.toolkit import Tool
+from aios.toolkit import Tool, as_tool
 from aios.types.drafts import DraftInfo, Example
 from aios.types.llm import ToolSpec
 from aios.types.tools import CallInfo, CallProgress, ToolEffect, ToolInfo, ToolResult
@@ -242,7 +242,7 @@ class Tools:
     @asynccontextmanager
     async def provide(
         self,
-        *tools: Tool,
+        *tools: Tool | Callable[..., Any],
         effect: ToolEffect = "reversible",
         returns_untrusted: bool = False,
         capacity: int = 4,
@@ -255,13 +255,16 @@ class Tools:
         such as `await provider.wait()`. The tools stay registered afterwards, but are not available.
         `returns_untrusted`: results hold text from outside that nobody vouches for, such as web pages.
         `allow_breaking`: end calls that wait for the functions as they were and that new ones would break.
-        Raises PermissionDenied, PreconditionFailed.
+        Raises PermissionDenied, PreconditionFailed, and TypeError for a function that wants a RunContext.
         """
-        for tool in tools:
+        offered: Sequence[Tool] = [as_tool(tool) for tool in tools]
+        if within := [tool.name for tool in offered if tool.takes_context]:
+            raise TypeError(f"{', '.join(within)}: a function that takes a RunContext runs in an agent only")
+        for tool in offered:
             await self._offer(
                 tool, effect, returns_untrusted=returns_untrusted, allow_breaking=allow_breaking
             )
-        async with Provider(self._transport, tools, capacity=capacity, instance=instance) as provider:
+        async with Provider(self._transport, offered, capacity=capacity, instance=instance) as provider:
             yield provider
 
     async def _offer(

@@ -97,6 +97,11 @@ class SyncKernel:
         return repr(self._inner).replace("aios.Kernel", "aios.SyncKernel")
 
 
+def behind(kernel: SyncKernel) -> tuple[Kernel, Portal]:
+    """Return the asynchronous kernel behind a synchronous one, and the way to the event loop it lives on."""
+    return kernel._inner, kernel._portal  # noqa: SLF001  # the same module
+
+
 def connect_sync(
     endpoint: str | None = None,
     token: str | None = None,

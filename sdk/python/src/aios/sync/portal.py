@@ -30,13 +30,17 @@ class Portal:
         """Whether it has ended."""
         return self._loop.is_closed()
 
+    def is_here(self) -> bool:
+        """Tell whether the caller is on the portal's own thread."""
+        return threading.current_thread() is self._thread
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what `work` returns. An interrupt of the waiting thread cancels it.
 
         Raises ConnectionClosed after `close`, and RuntimeError on the portal's own thread, which would wait
         for itself.
         """
-        if self._loop.is_closed() or threading.current_thread() is self._thread:
+        if self._loop.is_closed() or self.is_here():
             work.close()
             if self._loop.is_closed():
                 raise ConnectionClosed("the connection is closed: call aios.connect_sync() again")

@@ -185,7 +185,7 @@ class SyncTools:
     @contextmanager
     def provide(
         self,
-        *tools: Tool,
+        *tools: Tool | Callable[..., Any],
         effect: ToolEffect = "reversible",
         returns_untrusted: bool = False,
         capacity: int = 4,
@@ -198,7 +198,7 @@ class SyncTools:
         such as `provider.wait()`. The tools stay registered afterwards, but are not available.
         `returns_untrusted`: results hold text from outside that nobody vouches for, such as web pages.
         `allow_breaking`: end calls that wait for the functions as they were and that new ones would break.
-        Raises PermissionDenied, PreconditionFailed.
+        Raises PermissionDenied, PreconditionFailed, and TypeError for a function that wants a RunContext.
         """
         with self._portal.entered(
             self._inner.provide(
