@@ -18,7 +18,7 @@ from services.scheduler.core.stats import ReplicaStats, merged
 from services.scheduler.model import ResourceKind
 from services.scheduler.service.scheduling import GatewaySession, SchedulerService
 from services.scheduler.service.watching import Viewer
-from services.scheduler.wire import scheduling
+from services.scheduler.wire import dispatch, scheduling
 
 _KINDS: Final = {"gateway": ResourceKind.INFERENCE, "tool": ResourceKind.TOOL}
 """What each process that dispatches brings calls and replicas of."""
@@ -54,7 +54,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         try:
             yield dispatch_pb2.DispatchResponse(welcome=dispatch_pb2.Welcome(epoch=self._epoch))
             while (decision := await session.outbox.get()) is not None:
-                yield scheduling.instruction(decision)
+                yield dispatch.instruction(decision)
             if reader.done():
                 await reader
         finally:
@@ -68,7 +68,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         """Take the gateway's reports until it goes; the stream ends with it, also when a report is wrong."""
         try:
             async for message in requests:
-                events = scheduling.event(message, session.gateway, self._clock.monotonic())
+                events = dispatch.event(message, session.gateway, self._clock.monotonic())
                 for event in events if isinstance(events, list) else [events]:
                     self._service.report(session, event)
         finally:
@@ -78,17 +78,30 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         self, request: scheduler_pb2.ListSyscallsRequest, context: Any
     ) -> scheduler_pb2.ListSyscallsResponse:
         viewer = _viewer(request.parent)
-        after = scheduling.place(request.page_token, viewer.tenant, viewer.agent)
+        wanted = scheduling.wanted(request, viewer.agent)
+        query = (viewer.tenant, viewer.agent, *scheduling.query_of(request))
+        after = scheduling.place(request.page_token, *query)
         size = paging.page_size(request.page_size)
-        rows = self._service.queue(viewer, after, size + 1)
-        page, now, wall = rows[:size], self._clock.monotonic(), self._clock.now()
-        token = ""
-        if len(rows) > size:
-            last = page[-1][1]
-            token = paging.encode([last.arrived_at, last.id], viewer.tenant, viewer.agent)
+        page, rest = self._service.select(viewer, wanted, after, size)
+        now, wall = self._clock.monotonic(), self._clock.now()
+        token = paging.encode(rest, *query) if rest is not None else ""
         return scheduler_pb2.ListSyscallsResponse(
             syscalls=[scheduling.syscall(entry, call, now, wall) for entry, call in page],
             next_page_token=token,
+            sequence=self._service.sequence,
+        )
+
+    async def CountSyscalls(
+        self, request: scheduler_pb2.CountSyscallsRequest, context: Any
+    ) -> scheduler_pb2.CountSyscallsResponse:
+        viewer, size = _viewer(request.parent), paging.page_size(request.page_size)
+        query = ("count", viewer.tenant, viewer.agent)
+        after = paging.decode(request.page_token, *query, shape=(str,))
+        found = self._service.count(viewer, str(after[0]) if after else "", size + 1)
+        page = found[:size]
+        return scheduler_pb2.CountSyscallsResponse(
+            agents=[scheduling.agent_count(each) for each in page],
+            next_page_token=paging.encode([page[-1].agent], *query) if len(found) > size else "",
             sequence=self._service.sequence,
         )
 
@@ -133,9 +146,9 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         self, request: scheduler_pb2.SetPolicyRequest, context: Any
     ) -> scheduler_pb2.SetPolicyResponse:
         """Put a policy in charge of a class, or of all."""
-        chosen = scheduling.CLASSES.get(request.scheduling_class)
+        chosen = dispatch.CLASSES.get(request.scheduling_class)
         classes: Sequence[SchedulingClass] = [chosen] if chosen is not None else list(SchedulingClass)
-        lane = scheduling.lane(request.lane)
+        lane = dispatch.lane(request.lane)
         self._service.set_policy(classes, request.policy.name, scheduling.params(request.policy), lane)
         return scheduler_pb2.SetPolicyResponse(classes=self._classes(lane))
 
@@ -143,7 +156,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         self, request: scheduler_pb2.GetPolicyRequest, context: Any
     ) -> scheduler_pb2.GetPolicyResponse:
         return scheduler_pb2.GetPolicyResponse(
-            classes=self._classes(scheduling.lane(request.lane)), available=list(self._service.policy_names)
+            classes=self._classes(dispatch.lane(request.lane)), available=list(self._service.policy_names)
         )
 
     async def WatchSchedule(
@@ -168,7 +181,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         owner = caller.scope.charged
         tenant, agent, tree = owner.tenant, owner.agent, owner.tree or owner.agent
         waiting = self._service.waiting(
-            Owner(tenant, scheduling.scoped(tenant, agent), scheduling.scoped(tenant, tree))
+            Owner(tenant, dispatch.scoped(tenant, agent), dispatch.scoped(tenant, tree))
         )
         return scheduler_pb2.GetUsageResponse(quotas=quota_usage(waiting, caller, self._openings))
 
@@ -187,13 +200,13 @@ def _viewer(parent: str) -> Viewer:
     if not parent:
         return _widest()
     owner = names.parse(parent, me=caller.agent, field="parent").owner
-    return Viewer(caller.tenant, scheduling.scoped(caller.tenant, owner))
+    return Viewer(caller.tenant, dispatch.scoped(caller.tenant, owner))
 
 
 def _widest() -> Viewer:
     """Return the widest view the caller may have."""
     caller = current_caller()
-    agent = "" if caller.kind is not Kind.AGENT else scheduling.scoped(caller.tenant, caller.agent)
+    agent = "" if caller.kind is not Kind.AGENT else dispatch.scoped(caller.tenant, caller.agent)
     return Viewer(caller.tenant, agent)
 
 
@@ -201,5 +214,5 @@ def _call(name: str) -> tuple[str, Viewer]:
     """Return the call's id in the core, and a view that holds its agent."""
     caller = current_caller()
     parsed = names.parse_in(name, "calls", me=caller.agent)
-    owner = scheduling.scoped(caller.tenant, parsed.owner)
-    return scheduling.call_id(caller.tenant, parsed.owner, parsed.id), Viewer(caller.tenant, owner)
+    owner = dispatch.scoped(caller.tenant, parsed.owner)
+    return dispatch.call_id(caller.tenant, parsed.owner, parsed.id), Viewer(caller.tenant, owner)

@@ -13,7 +13,7 @@ from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.model import ResourceKind
 from services.scheduler.service.scheduling import SchedulerService
-from services.scheduler.wire import scheduling
+from services.scheduler.wire import dispatch
 from services.tool.adapters.scheduler_queue import ScheduledQueue, ScheduledTicket
 from services.tool.model import QueueRequest
 from tests.fakes.meters import RecordingMeter
@@ -40,7 +40,7 @@ class Stream:
         if message.WhichOneof("message") == "hello":
             self._session = self._service.connect(message.hello.gateway, ResourceKind.TOOL)
             return
-        events = scheduling.event(message, self._session.gateway, SystemClock().monotonic())
+        events = dispatch.event(message, self._session.gateway, SystemClock().monotonic())
         for event in events if isinstance(events, list) else [events]:
             self._service.report(self._session, event)
 
@@ -50,7 +50,7 @@ class Stream:
             self._welcomed = True
             return pb.DispatchResponse(welcome=pb.Welcome(epoch=1))
         decision = await self._session.outbox.get()
-        return object() if decision is None else scheduling.instruction(decision)
+        return object() if decision is None else dispatch.instruction(decision)
 
     def cancel(self) -> None:
         """End the stream."""

@@ -7,7 +7,6 @@ from typing import Any, Final
 from services.chassis.dispatch.scheduling import Completion, QueueOutcome, SchedulingClass
 from services.chassis.quotas import Owner, Usage
 from services.scheduler.core.admission import LARGEST, invalid
-from services.scheduler.core.call_table import CallTable
 from services.scheduler.core.events import (
     AgentCancelled,
     BackendDown,
@@ -28,19 +27,15 @@ from services.scheduler.core.events import (
     TimelineKind,
     Yielded,
 )
-from services.scheduler.core.explain import Explanation, QueueEntry, entry_of, explain, list_queue
 from services.scheduler.core.policies import PolicyRegistry
 from services.scheduler.core.pool import Pool
+from services.scheduler.core.reading import QueueReader
 from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.core.state import CoreState
-from services.scheduler.core.stats import Stats, gather
-from services.scheduler.core.wait_list import explain_first
-from services.scheduler.errors import CallUnknown
 from services.scheduler.model import (
     Attempt,
     Call,
-    CallId,
     CallState,
     PolicySpec,
     PoolKey,
@@ -51,7 +46,7 @@ from services.scheduler.model import (
 _SUPERSEDED: Final = "a newer request with the same id has taken its place"
 
 
-class SchedulerCore:
+class SchedulerCore(QueueReader):
     """Decides who runs next, on which replica and for how long.
 
     `step(event, now)` is synchronous and deterministic: the same events at the same times give the
@@ -70,8 +65,7 @@ class SchedulerCore:
         }
         for spec in (spec for specs in self._specs.values() for spec in specs.values()):
             self._state.registry.build(spec, self._state)
-        self._calls = CallTable()
-        self._pools: dict[PoolKey, Pool] = {}
+        super().__init__()
         self._pool_of: dict[ReplicaId, PoolKey] = {}
         self._seq = 0
         self._started: float | None = None
@@ -130,33 +124,6 @@ class SchedulerCore:
         """Return how many calls an agent, its tree and its tenant have waiting; the names are the core's."""
         return self._state.admission.told(owner)
 
-    def explain(self, call_id: CallId, now: float) -> Explanation:
-        """Why a call waits. Costs the same however many wait. Raises CallUnknown."""
-        job = self._calls.find(call_id)
-        if job is None:
-            raise CallUnknown(call_id)
-        return explain(job, self._pools[job.call.pool], now)
-
-    def explain_first(
-        self, oldest: Iterable[CallId], sees: Callable[[Call], bool], top: int, now: float
-    ) -> list[Explanation]:
-        """Why the first calls wait, in the queues that the `oldest` ones are in. Bounded."""
-        known = (job for call_id in oldest if (job := self._calls.find(call_id)) is not None)
-        return explain_first(((job, self._pools[job.call.pool]) for job in known), sees, top, now)
-
-    def entry(self, call_id: CallId, now: float) -> QueueEntry | None:
-        """Return one known call as `snapshot_queue` does, but without its position. O(1)."""
-        job = self._calls.find(call_id)
-        return None if job is None else entry_of(job, now)
-
-    def snapshot_queue(self, now: float) -> list[QueueEntry]:
-        """Every known call, running ones first, then waiting ones in the order of service. O(n log n)."""
-        return [entry for pool in self._pools.values() for entry in list_queue(pool, now)]
-
-    def stats(self, now: float, *, of_policies: bool = True) -> Stats:
-        """Gauges for metrics. Those of policies may cost as much as the accounts or calls they compare."""
-        return gather(self._pools.values(), now, of_policies=of_policies)
-
     def policy_of(self, name: SchedulingClass, lane: ResourceKind = ResourceKind.INFERENCE) -> PolicySpec:
         """Return the policy a class is under in a lane."""
         return self._specs[lane][name]
@@ -165,11 +132,6 @@ class SchedulerCore:
     def policy_names(self) -> tuple[str, ...]:
         """Policies that PolicyChanged may name."""
         return self._state.registry.names
-
-    def call(self, call_id: CallId) -> Call | None:
-        """Return the call of this id while it is known."""
-        job = self._calls.find(call_id)
-        return None if job is None else job.call
 
     def outdated(self, call: Call) -> bool:
         """Whether a newer attempt of a call is known."""

@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import TypeAlias
 
-from sortedcontainers import SortedList
+from sortedcontainers import SortedDict, SortedList
 
 from services.scheduler.model import Call, CallId
 
@@ -20,6 +20,8 @@ class CallListing:
     def __init__(self) -> None:
         self._calls: dict[CallId, Call] = {}
         self._orders: dict[Scope, SortedList[Place]] = {}
+        self._agents: dict[Scope, SortedDict[str, int]] = {}
+        """How many calls each agent itself has, for each scope that sees any of them."""
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -37,7 +39,10 @@ class CallListing:
             order = self._orders.get(scope)
             if order is None:
                 order = self._orders[scope] = SortedList()
+                self._agents[scope] = SortedDict()
             order.add(_place(call))
+            agents = self._agents[scope]
+            agents[call.agent] = agents.get(call.agent, 0) + 1
 
     def discard(self, call_id: CallId) -> None:
         """Take a call out of all orders."""
@@ -45,10 +50,13 @@ class CallListing:
         if call is None:
             return
         for scope in _scopes(call):
-            order = self._orders[scope]
+            order, agents = self._orders[scope], self._agents[scope]
             order.remove(_place(call))
+            agents[call.agent] -= 1
+            if not agents[call.agent]:
+                del agents[call.agent]
             if not order:
-                del self._orders[scope]
+                del self._orders[scope], self._agents[scope]
 
     def page(self, scope: Scope, after: Place | None, size: int | None) -> list[Call]:
         """Return calls of a scope, oldest arrival first: up to `size` (None: all) of those beyond a place."""
@@ -58,6 +66,14 @@ class CallListing:
         return [
             self._calls[call_id] for _, call_id in islice(order.irange(after, inclusive=(False, True)), size)
         ]
+
+    def agents(self, scope: Scope, after: str, size: int) -> list[tuple[str, int]]:
+        """Return agents that have calls, by name, each with how many: up to `size` of those beyond a name."""
+        found = self._agents.get(scope)
+        if found is None:
+            return []
+        beyond = found.irange(after or None, inclusive=(False, True))
+        return [(agent, found[agent]) for agent in islice(beyond, size)]
 
 
 def _place(call: Call) -> Place:

@@ -1,7 +1,9 @@
 """The scheduler's use cases: feeds events to the core, routes its decisions, keeps its clock ticking."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from typing import NamedTuple
 
 from services.chassis.dispatch.scheduling import SchedulingClass
 from services.chassis.quotas import Owner, Usage
@@ -29,7 +31,10 @@ from services.scheduler.errors import PolicyParamsInvalid, PolicyRefused, Policy
 from services.scheduler.model import Call, CallId, ParamValue, PolicySpec, ResourceKind
 from services.scheduler.ports import Clock, ScheduleMetrics
 from services.scheduler.service.listing import CallListing, Place
-from services.scheduler.service.watching import Known, KnownMark, Shown, Viewer, Watchers
+from services.scheduler.service.watching import Known, KnownMark, Shown, Viewer, Wanted, Watchers
+
+SEARCHED = 4000
+"""Calls that are looked at for one page of those that a filter takes."""
 
 LOOKED_AT = 1000
 """Calls of a viewer that are looked at to find the queues in which its calls wait."""
@@ -53,6 +58,14 @@ class GatewaySession:
     def close(self) -> None:
         """End the stream after what is on its way."""
         self.outbox.put_nowait(None)
+
+
+class AgentCount(NamedTuple):
+    """How many calls an agent itself has."""
+
+    agent: str
+    waiting: int
+    running: int
 
 
 class SchedulerService:
@@ -151,6 +164,29 @@ class SchedulerService:
         now = self._clock.monotonic()
         shown = self._calls.page((viewer.tenant, viewer.agent), after, size)
         return [(entry, call) for call in shown if (entry := self._core.entry(call.id, now)) is not None]
+
+    def select(
+        self, viewer: Viewer, wanted: Wanted, after: Place | None, size: int
+    ) -> tuple[list[tuple[QueueEntry, Call]], Place | None]:
+        """Return those of a viewer's calls that are wanted, oldest arrival first, and where to go on.
+
+        Looks at `SEARCHED` calls at most; None: there are no more.
+        """
+        now, found = self._clock.monotonic(), list[tuple[QueueEntry, Call]]()
+        looked = self._calls.page((viewer.tenant, viewer.agent), after, SEARCHED + 1)
+        for at, call in enumerate(looked):
+            if at == SEARCHED or len(found) == size:
+                return found, (looked[at - 1].arrived_at, looked[at - 1].id)
+            entry = self._core.entry(call.id, now) if wanted.takes(call) else None
+            if entry is not None and (not wanted.states or entry.state in wanted.states):
+                found.append((entry, call))
+        return found, None
+
+    def count(self, viewer: Viewer, after: str, size: int) -> list[AgentCount]:
+        """Count what waits and runs of each agent that a viewer may see: up to `size` beyond a name."""
+        running = Counter(call.agent for call in self._core.running() if viewer.sees(call))
+        known = self._calls.agents((viewer.tenant, viewer.agent), after, size)
+        return [AgentCount(agent, count - running[agent], running[agent]) for agent, count in known]
 
     def waiting(self, owner: Owner) -> list[Usage]:
         """Return how many calls an agent, its tree and its tenant have waiting; the names are the core's."""

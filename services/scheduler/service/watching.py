@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.events import TimelineEvent
 from services.scheduler.core.explain import QueueEntry
-from services.scheduler.model import Call
+from services.scheduler.model import Call, CallState, ResourceKind
 
 WATCHED_EVENTS = 4096
 """Events that a slow watcher may fall behind before it loses the oldest."""
@@ -27,6 +28,25 @@ class Viewer:
         if call.tenant != self.tenant:
             return False
         return not self.agent or self.agent == call.agent or self.agent in call.agent_path
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which of the calls that a viewer may see are asked for; what is empty leaves out none."""
+
+    states: frozenset[CallState] = frozenset()
+    classes: frozenset[SchedulingClass] = frozenset()
+    lane: ResourceKind | None = None
+    agent: str = ""
+    """Only the calls of this agent itself."""
+
+    def takes(self, call: Call) -> bool:
+        """Whether a call is asked for as far as its state does not matter."""
+        return (
+            (not self.classes or call.scheduling_class in self.classes)
+            and (self.lane is None or call.lane is self.lane)
+            and self.agent in ("", call.agent)
+        )
 
 
 @dataclass(frozen=True, slots=True)

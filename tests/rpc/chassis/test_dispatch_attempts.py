@@ -19,7 +19,7 @@ from services.scheduler.model import ResourceKind
 from services.scheduler.service.scheduling import SchedulerService
 from services.scheduler.service.watching import Viewer
 from services.scheduler.servicer import SchedulerServicer
-from services.scheduler.wire import scheduling
+from services.scheduler.wire import dispatch
 from tests.fakes.dispatch import REPLICA, Session, dispatching, key, scripted, submission
 from tests.fakes.waiting import until
 
@@ -293,7 +293,7 @@ async def test_what_an_older_stream_of_a_process_still_says_is_void() -> None:
         await ticket.granted()
         ((gateway, old),) = service._sessions.items()
         service.connect(gateway, ResourceKind.INFERENCE)
-        late = scheduling.event(pb.DispatchRequest(submit=ticket.submission(0.0)), gateway, 0.0)
+        late = dispatch.event(pb.DispatchRequest(submit=ticket.submission(0.0)), gateway, 0.0)
         service.report(old, late)  # type: ignore[arg-type]  # one submission
 
         assert service.queue(ME) == []
@@ -313,7 +313,7 @@ async def test_who_runs_tools_neither_brings_generations_nor_touches_what_gatewa
             pb.DispatchRequest(replica=pb.ReplicaState(name=REPLICA.name, up=False)),
             pb.DispatchRequest(replica=pb.ReplicaState(name="r9", up=True, model="m", slots=1)),
         ):
-            told = scheduling.event(report, "tool/x", 0.0)
+            told = dispatch.event(report, "tool/x", 0.0)
             for event in told if isinstance(told, list) else [told]:
                 with pytest.raises(PermissionDenied):
                     service.report(tool, event)
@@ -330,6 +330,6 @@ async def test_an_older_attempt_told_late_changes_nothing_of_what_is_listed() ->
         ((gateway, session),) = service._sessions.items()
         submit = newer.submission(SystemClock().monotonic())
         submit.attempt, submit.model = newer.attempt - 1, "another"
-        service.report(session, scheduling.event(pb.DispatchRequest(submit=submit), gateway, 0.0))  # type: ignore[arg-type]
+        service.report(session, dispatch.event(pb.DispatchRequest(submit=submit), gateway, 0.0))  # type: ignore[arg-type]
 
         assert [(call.attempt, call.resource) for _, call in service.queue(ME)] == [(newer.attempt, "m")]

@@ -9,7 +9,7 @@ from aios.api.agent.v1 import agent_pb2
 from aios.api.scheduler.v1 import dispatch_pb2
 from services.chassis.dispatch.scheduling import ANYTHING, Hints, HintsAsked
 from services.chassis.rpc.wire import hints_asked, hints_message
-from services.scheduler.wire import scheduling
+from services.scheduler.wire import dispatch
 
 REGISTERED = Hints(weight=3, priority=10, max_wait=20.0, deadline=5.0, policy="edf")
 
@@ -45,7 +45,7 @@ def test_a_zero_that_is_sent_means_zero_where_zero_has_a_meaning(
 def test_a_wait_of_zero_and_no_wait_at_all_reach_the_scheduler_as_two_things() -> None:
     told = [hints_message(Hints(max_wait=longest)) for longest in (0.0, None, 2.5)]
     submits = [dispatch_pb2.Submit(tenant="t", agent="a", call="c", hints=each) for each in told]
-    events = [scheduling.event(dispatch_pb2.DispatchRequest(submit=each), "gw", 1.0) for each in submits]
+    events = [dispatch.event(dispatch_pb2.DispatchRequest(submit=each), "gw", 1.0) for each in submits]
 
     assert [event.call.max_wait for event in events] == [0.0, None, 2.5]  # type: ignore[union-attr]
 

@@ -30,7 +30,7 @@ from services.scheduler.core.events import (
     Yielded,
 )
 from services.scheduler.core.scheduler import SchedulerCore
-from services.scheduler.wire import scheduling
+from services.scheduler.wire import dispatch
 from tests.fakes.clock import FakeClock
 from tests.fakes.dispatch import submission
 from tests.fakes.examples import examples
@@ -126,7 +126,7 @@ class Process:
         """Put what the client wrote on its way; ages are told at this moment."""
         outbox = self.client._outbox
         while not outbox.empty():
-            event = scheduling.event(outbox.get_nowait(), self.name, self.clock.monotonic())
+            event = dispatch.event(outbox.get_nowait(), self.name, self.clock.monotonic())
             self.up += event if isinstance(event, list) else [event]
 
     def reconnect(self) -> None:
@@ -172,7 +172,7 @@ class Kernel(RuleBasedStateMachine):
                 continue
             for process in self.processes:
                 if process.name == decision.gateway:
-                    process.down.append(scheduling.instruction(decision))
+                    process.down.append(dispatch.instruction(decision))
 
     def alive(self) -> list[Attempt]:
         return [each for each in self.attempts if not each.task.done()]

@@ -21,7 +21,7 @@ from services.scheduler.core.events import (
     Yielded,
 )
 from services.scheduler.model import Attempt, CallState
-from services.scheduler.wire import scheduling
+from services.scheduler.wire import dispatch
 from tests.fakes.scheduling import Desk, call, desk, settings
 
 FIRST, SECOND = Attempt("gw", 1), Attempt("gw", 2)
@@ -82,7 +82,7 @@ def test_every_decision_goes_over_the_wire_with_its_attempt() -> None:
         Revoke("t/a/c", "gw", "r0", 3, QueueOutcome.EVICTED_CANCELLED, attempt=7),
         Reject("t/a/c", "gw", QueueOutcome.EVICTED_WAIT, 0.0, attempt=7),
     ]
-    sent = [scheduling.instruction(each) for each in decisions]
+    sent = [dispatch.instruction(each) for each in decisions]
 
     assert [getattr(each, each.WhichOneof("message")).attempt for each in sent] == [7] * 4
 
@@ -95,7 +95,7 @@ def test_every_report_comes_off_the_wire_with_its_attempt_and_its_gateway() -> N
         pb.DispatchRequest(ended=pb.Ended(key=key, completion="failed", attempt=7)),
         pb.DispatchRequest(withdraw=pb.Withdraw(key=key, attempt=7)),
     ]
-    read: list[Any] = [scheduling.event(each, "gw", 0.0) for each in reports]
+    read: list[Any] = [dispatch.event(each, "gw", 0.0) for each in reports]
 
     assert [each.attempt for each in read] == [Attempt("gw", 7)] * 4
 

@@ -131,6 +131,7 @@ async def test_answers_are_those_of_a_walk_through_the_whole_queue(
         expected = world.naive(viewer)
         assert [each.id for _, each in world.service.queue(viewer)] == expected
         assert paged(world.service, viewer, size) == expected
+        assert world.service.count(viewer, "", 100) == naive_counts(world, expected)
         for call_id in world.submitted:
             if call_id in expected:
                 found, _ = world.service.entry(call_id, viewer)
@@ -139,6 +140,15 @@ async def test_answers_are_those_of_a_walk_through_the_whole_queue(
                 with pytest.raises(SyscallNotFound):
                     world.service.entry(call_id, viewer)
     world.service.close()
+
+
+def naive_counts(world: World, seen: list[str]) -> list[tuple[str, int, int]]:
+    """Count each agent's calls by looking at every one."""
+    found: dict[str, list[int]] = {}
+    for entry in world.known():
+        if entry.call_id in seen:
+            found.setdefault(entry.agent, [0, 0])[entry.state is not CallState.WAITING] += 1
+    return [(agent, *found[agent]) for agent in sorted(found)]  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("policy", PolicyRegistry().names)
@@ -259,7 +269,7 @@ def test_what_has_left_leaves_nothing_behind_in_the_lists() -> None:
         listing.discard(each.id)
         listing.discard(each.id)
 
-    assert (len(listing), listing._orders) == (0, {})
+    assert (len(listing), listing._orders, listing._agents) == (0, {}, {})
 
 
 def test_a_scope_sees_its_own_tenant_only_though_agents_have_the_same_name() -> None:

@@ -15,7 +15,7 @@ from services.scheduler.core.stats import merged
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
 from services.scheduler.model import Lock, ResourceKind
 from services.scheduler.servicer import visible
-from services.scheduler.wire import scheduling
+from services.scheduler.wire import dispatch, scheduling
 from tests.fakes.scheduling import Desk, settings
 
 WALL = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,7 +23,7 @@ WALL = datetime(2026, 1, 1, tzinfo=UTC)
 
 def told(d: Desk, **message: Any) -> None:
     """Let the core take a message of a tool manager."""
-    events = scheduling.event(pb.DispatchRequest(**message), "tools-1", d.now)
+    events = dispatch.event(pb.DispatchRequest(**message), "tools-1", d.now)
     for event in events if isinstance(events, list) else [events]:
         d.tell(event)
 
@@ -53,7 +53,7 @@ def desk() -> Desk:
 
 
 def test_a_tool_call_comes_off_the_stream_with_its_tool_and_its_tenant_s_locks() -> None:
-    event: Event | list[Event] = scheduling.event(
+    event: Event | list[Event] = dispatch.event(
         pb.DispatchRequest(submit=submit("c1", "acme/tools/write", "file a")), "tools-1", 0.0
     )
     found = event.call  # type: ignore[union-attr]  # a submission

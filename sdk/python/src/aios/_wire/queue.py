@@ -6,6 +6,7 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
+from aios._wire.common import number
 from aios._wire.records import record
 from aios.api.scheduler.v1 import scheduler_pb2 as pb
 from aios.types import queue
@@ -19,6 +20,16 @@ def call_name(call: str) -> str:
 def syscall(message: pb.Syscall) -> queue.Syscall:
     """Return a call from protobuf."""
     return record(queue.Syscall, message)
+
+
+def state_number(state: str) -> pb.SyscallState:
+    """Return the number of a state given by its word. Raises ValueError for another."""
+    return number(pb.SyscallState, "SYSCALL_STATE_", state, "state")
+
+
+def agent_syscalls(message: pb.AgentSyscalls) -> queue.AgentSyscalls:
+    """Return how many calls an agent has from protobuf."""
+    return record(queue.AgentSyscalls, message)
 
 
 def state(message: pb.GetQueueResponse) -> queue.QueueState:

@@ -12,7 +12,16 @@ from aios._wire import queue as wire
 from aios._wire.common import agent_name
 from aios.api.scheduler.v1 import scheduler_pb2 as pb
 from aios.types.agents import SchedulingClass
-from aios.types.queue import ClassPolicy, Explanation, Policies, QueueState, ScheduleEvent, Syscall, Waits
+from aios.types.queue import (
+    AgentSyscalls,
+    ClassPolicy,
+    Explanation,
+    Policies,
+    QueueState,
+    ScheduleEvent,
+    Syscall,
+    Waits,
+)
 
 
 class Queue:
@@ -98,13 +107,48 @@ class Queue:
             async for message in stream:
                 yield wire.event(message)
 
-    async def list(
+    async def counts(
         self, *, agent: str = "", limit: int | None = None, timeout: float | None = None
+    ) -> list[AgentSyscalls]:
+        """Return how many calls wait and run of each agent that has any, by name.
+
+        Of one agent and its children, or all that the caller may see. `timeout` bounds each page.
+        """
+
+        async def page(token: str) -> tuple[list[AgentSyscalls], str]:
+            request = pb.CountSyscallsRequest(parent=agent_name(agent), page_size=1000, page_token=token)
+            response = await self._transport.call(request, pb.CountSyscallsResponse, timeout=timeout)
+            return [wire.agent_syscalls(one) for one in response.agents], response.next_page_token
+
+        return await pages(page, limit)
+
+    async def list(
+        self,
+        *,
+        agent: str = "",
+        states: Sequence[Literal["waiting", "running", "preempting"]] = (),
+        scheduling_classes: Sequence[SchedulingClass] = (),
+        lane: Literal["", "inference", "tool"] = "",
+        without_children: bool = False,
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> list[Syscall]:
-        """Return the calls that wait or run, of one agent and its children or all that the caller may see."""
+        """Return the calls that wait or run, of one agent and its children or all that the caller may see.
+
+        `states`, `scheduling_classes` and `lane` leave out others, `without_children` those of the agents
+        below. `timeout` bounds each page.
+        """
 
         async def page(token: str) -> tuple[list[Syscall], str]:
-            request = pb.ListSyscallsRequest(parent=agent_name(agent), page_size=500, page_token=token)
+            request = pb.ListSyscallsRequest(
+                parent=agent_name(agent),
+                states=[wire.state_number(one) for one in states],
+                scheduling_classes=[agents_wire.class_number(one) for one in scheduling_classes],
+                lane=lane,
+                without_children=without_children,
+                page_size=500,
+                page_token=token,
+            )
             response = await self._transport.call(request, pb.ListSyscallsResponse, timeout=timeout)
             return [wire.syscall(call) for call in response.syscalls], response.next_page_token
 

@@ -6,7 +6,16 @@ from typing import Any, Literal
 from aios.calls.queue import Queue
 from aios.sync.portal import Portal
 from aios.types.agents import SchedulingClass
-from aios.types.queue import ClassPolicy, Explanation, Policies, QueueState, ScheduleEvent, Syscall, Waits
+from aios.types.queue import (
+    AgentSyscalls,
+    ClassPolicy,
+    Explanation,
+    Policies,
+    QueueState,
+    ScheduleEvent,
+    Syscall,
+    Waits,
+)
 
 
 class SyncQueue:
@@ -80,8 +89,39 @@ class SyncQueue:
         """
         return self._portal.iterate(self._inner.watch(agent=agent, initial=initial, timeout=timeout))
 
-    def list(
+    def counts(
         self, *, agent: str = "", limit: int | None = None, timeout: float | None = None
+    ) -> list[AgentSyscalls]:
+        """Return how many calls wait and run of each agent that has any, by name.
+
+        Of one agent and its children, or all that the caller may see. `timeout` bounds each page.
+        """
+        return self._portal.run(self._inner.counts(agent=agent, limit=limit, timeout=timeout))
+
+    def list(
+        self,
+        *,
+        agent: str = "",
+        states: Sequence[Literal["waiting", "running", "preempting"]] = (),
+        scheduling_classes: Sequence[SchedulingClass] = (),
+        lane: Literal["", "inference", "tool"] = "",
+        without_children: bool = False,
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> list[Syscall]:
-        """Return the calls that wait or run, of one agent and its children or all that the caller may see."""
-        return self._portal.run(self._inner.list(agent=agent, limit=limit, timeout=timeout))
+        """Return the calls that wait or run, of one agent and its children or all that the caller may see.
+
+        `states`, `scheduling_classes` and `lane` leave out others, `without_children` those of the agents
+        below. `timeout` bounds each page.
+        """
+        return self._portal.run(
+            self._inner.list(
+                agent=agent,
+                states=states,
+                scheduling_classes=scheduling_classes,
+                lane=lane,
+                without_children=without_children,
+                limit=limit,
+                timeout=timeout,
+            )
+        )

@@ -1,6 +1,7 @@
 """The scheduler of a fake kernel: an empty queue and policies that only remember their names."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import cast
@@ -54,8 +55,25 @@ class FakeScheduler:
         self.events.append(event)
 
     async def list_syscalls(self, request: pb.ListSyscallsRequest, caller: Caller) -> pb.ListSyscallsResponse:
+        del caller
+        found = [one.syscall for one in self.waiting.values()]
+        states, classes = request.states, request.scheduling_classes
+        return pb.ListSyscallsResponse(
+            syscalls=[
+                one
+                for one in found
+                if (not states or one.state in states) and (not classes or one.scheduling_class in classes)
+            ]
+        )
+
+    async def count_syscalls(
+        self, request: pb.CountSyscallsRequest, caller: Caller
+    ) -> pb.CountSyscallsResponse:
+        """CountSyscalls, in one page."""
         del request, caller
-        return pb.ListSyscallsResponse(syscalls=[one.syscall for one in self.waiting.values()])
+        counts = Counter(name.partition("/calls/")[0] for name in self.waiting)
+        agents = [pb.AgentSyscalls(agent=name, waiting_count=counts[name]) for name in sorted(counts)]
+        return pb.CountSyscallsResponse(agents=agents)
 
     async def get_queue(self, request: pb.GetQueueRequest, caller: Caller) -> pb.GetQueueResponse:
         del request, caller

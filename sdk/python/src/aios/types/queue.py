@@ -53,6 +53,20 @@ class Syscall:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AgentSyscalls:
+    """How many calls an agent has."""
+
+    agent: str
+    """Resource name `agents/{agent}`; its children are counted on their own."""
+
+    waiting_count: int = 0
+    """Calls that wait."""
+
+    running_count: int = 0
+    """Calls that run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ClassQueue:
     """One scheduling class in the queue."""
 

@@ -89,14 +89,22 @@ class Syscall(_message.Message):
     def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[SyscallState, str]] = ..., scheduling_class: _Optional[_Union[_agent_pb2.SchedulingClass, str]] = ..., priority: _Optional[int] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., tokens_done: _Optional[int] = ..., arrive_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., replica: _Optional[str] = ..., preemption_count: _Optional[int] = ..., lane: _Optional[str] = ...) -> None: ...
 
 class ListSyscallsRequest(_message.Message):
-    __slots__ = ("parent", "page_size", "page_token")
+    __slots__ = ("parent", "page_size", "page_token", "states", "scheduling_classes", "lane", "without_children")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULING_CLASSES_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_CHILDREN_FIELD_NUMBER: _ClassVar[int]
     parent: str
     page_size: int
     page_token: str
-    def __init__(self, parent: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    states: _containers.RepeatedScalarFieldContainer[SyscallState]
+    scheduling_classes: _containers.RepeatedScalarFieldContainer[_agent_pb2.SchedulingClass]
+    lane: str
+    without_children: bool
+    def __init__(self, parent: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[SyscallState, str]]] = ..., scheduling_classes: _Optional[_Iterable[_Union[_agent_pb2.SchedulingClass, str]]] = ..., lane: _Optional[str] = ..., without_children: bool = ...) -> None: ...
 
 class ListSyscallsResponse(_message.Message):
     __slots__ = ("syscalls", "next_page_token", "sequence")
@@ -107,6 +115,36 @@ class ListSyscallsResponse(_message.Message):
     next_page_token: str
     sequence: int
     def __init__(self, syscalls: _Optional[_Iterable[_Union[Syscall, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+
+class CountSyscallsRequest(_message.Message):
+    __slots__ = ("parent", "page_size", "page_token")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    page_size: int
+    page_token: str
+    def __init__(self, parent: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class AgentSyscalls(_message.Message):
+    __slots__ = ("agent", "waiting_count", "running_count")
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    WAITING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    agent: str
+    waiting_count: int
+    running_count: int
+    def __init__(self, agent: _Optional[str] = ..., waiting_count: _Optional[int] = ..., running_count: _Optional[int] = ...) -> None: ...
+
+class CountSyscallsResponse(_message.Message):
+    __slots__ = ("agents", "next_page_token", "sequence")
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    agents: _containers.RepeatedCompositeFieldContainer[AgentSyscalls]
+    next_page_token: str
+    sequence: int
+    def __init__(self, agents: _Optional[_Iterable[_Union[AgentSyscalls, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class GetQueueRequest(_message.Message):
     __slots__ = ()

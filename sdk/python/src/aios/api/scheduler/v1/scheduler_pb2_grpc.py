@@ -46,6 +46,11 @@ class SchedulerServiceStub(object):
                 request_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListSyscallsRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListSyscallsResponse.FromString,
                 _registered_method=True)
+        self.CountSyscalls = channel.unary_unary(
+                '/aios.api.scheduler.v1.SchedulerService/CountSyscalls',
+                request_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CountSyscallsRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CountSyscallsResponse.FromString,
+                _registered_method=True)
         self.GetQueue = channel.unary_unary(
                 '/aios.api.scheduler.v1.SchedulerService/GetQueue',
                 request_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.GetQueueRequest.SerializeToString,
@@ -107,6 +112,15 @@ class SchedulerServiceServicer(object):
     def ListSyscalls(self, request, context):
         """Lists waiting and running syscalls, oldest first: an agent sees its own and its children's, an administrator its
         tenant's.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN or INVALID_REQUEST; PERMISSION_DENIED. Read only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountSyscalls(self, request, context):
+        """Counts what waits and runs of each agent that has any: of an agent itself and its children, for an administrator of all
+        agents of its tenant. Costs the agents it tells of and the slots there are, however many syscalls wait.
         Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED. Read only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -199,6 +213,11 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.ListSyscalls,
                     request_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListSyscallsRequest.FromString,
                     response_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListSyscallsResponse.SerializeToString,
+            ),
+            'CountSyscalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountSyscalls,
+                    request_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CountSyscallsRequest.FromString,
+                    response_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CountSyscallsResponse.SerializeToString,
             ),
             'GetQueue': grpc.unary_unary_rpc_method_handler(
                     servicer.GetQueue,
@@ -296,6 +315,33 @@ class SchedulerService(object):
             '/aios.api.scheduler.v1.SchedulerService/ListSyscalls',
             aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListSyscallsRequest.SerializeToString,
             aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListSyscallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountSyscalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.scheduler.v1.SchedulerService/CountSyscalls',
+            aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CountSyscallsRequest.SerializeToString,
+            aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CountSyscallsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,11 @@ class SchedulerServiceStub:
     ListSyscalls: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ListSyscallsRequest, _scheduler_pb2.ListSyscallsResponse]
     """Lists waiting and running syscalls, oldest first: an agent sees its own and its children's, an administrator its
     tenant's.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN or INVALID_REQUEST; PERMISSION_DENIED. Read only.
+    """
+    CountSyscalls: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.CountSyscallsRequest, _scheduler_pb2.CountSyscallsResponse]
+    """Counts what waits and runs of each agent that has any: of an agent itself and its children, for an administrator of all
+    agents of its tenant. Costs the agents it tells of and the slots there are, however many syscalls wait.
     Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED. Read only.
     """
     GetQueue: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.GetQueueRequest, _scheduler_pb2.GetQueueResponse]
@@ -106,6 +111,11 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     ListSyscalls: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ListSyscallsRequest, _scheduler_pb2.ListSyscallsResponse]  # type: ignore[assignment]
     """Lists waiting and running syscalls, oldest first: an agent sees its own and its children's, an administrator its
     tenant's.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN or INVALID_REQUEST; PERMISSION_DENIED. Read only.
+    """
+    CountSyscalls: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.CountSyscallsRequest, _scheduler_pb2.CountSyscallsResponse]  # type: ignore[assignment]
+    """Counts what waits and runs of each agent that has any: of an agent itself and its children, for an administrator of all
+    agents of its tenant. Costs the agents it tells of and the slots there are, however many syscalls wait.
     Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED. Read only.
     """
     GetQueue: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.GetQueueRequest, _scheduler_pb2.GetQueueResponse]  # type: ignore[assignment]
@@ -176,6 +186,17 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_scheduler_pb2.ListSyscallsResponse, _abc.Awaitable[_scheduler_pb2.ListSyscallsResponse]]:
         """Lists waiting and running syscalls, oldest first: an agent sees its own and its children's, an administrator its
         tenant's.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN or INVALID_REQUEST; PERMISSION_DENIED. Read only.
+        """
+
+    @_abc_1.abstractmethod
+    def CountSyscalls(
+        self,
+        request: _scheduler_pb2.CountSyscallsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.CountSyscallsResponse, _abc.Awaitable[_scheduler_pb2.CountSyscallsResponse]]:
+        """Counts what waits and runs of each agent that has any: of an agent itself and its children, for an administrator of all
+        agents of its tenant. Costs the agents it tells of and the slots there are, however many syscalls wait.
         Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED. Read only.
         """
 
