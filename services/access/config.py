@@ -129,7 +129,7 @@ class AccessConfig:
     """Time between the two passes of a purge, so that the second finds what was still under way in the first.
     Unit: seconds."""
 
-    purge_managers: tuple[str, ...] = ("context", "memory", "storage", "tool")
+    purge_managers: tuple[str, ...] = ("context", "memory", "scheduler", "storage", "tool")
     """Managers that keep data of agents: a purge ends when each has confirmed it."""
 
     tenant_weights: tuple[str, ...] = ()

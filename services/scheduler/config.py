@@ -8,6 +8,7 @@ from services.chassis.quotas import Cap
 from services.chassis.runtime.config import SettingRefused
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.model import PolicySpec
+from services.scheduler.service.past_calls import Keeping
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +49,28 @@ class SchedulerConfig:
                 raise SettingRefused(setting, f"expected at least {least}, got {getattr(self, setting)}")
         if self.kept_slot_from == 1 or self.kept_slot_from < 0:
             raise SettingRefused("kept_slot_from", f"expected 0 or at least 2, got {self.kept_slot_from}")
+
+    past_calls_keep: timedelta = timedelta(days=7)
+    """How long calls that ended are kept to be listed. 0: none are kept, and those kept before are deleted.
+    Unit: seconds."""
+
+    past_calls_per_agent: int = 1_000
+    """Calls that ended and are kept of an agent; the oldest go."""
+
+    past_calls_per_tenant: int = 200_000
+    """Calls that ended and are kept of a tenant; the oldest go."""
+
+    usage_keep: timedelta = timedelta(days=30)
+    """How long the hourly sums of what ended calls took are kept. Unit: seconds."""
+
+    def keeping(self) -> Keeping:
+        """Return what is kept of calls that ended."""
+        return Keeping(
+            calls=self.past_calls_keep,
+            sums=self.usage_keep,
+            of_agent=self.past_calls_per_agent,
+            of_tenant=self.past_calls_per_tenant,
+        )
 
     def core_settings(self, first_epoch: int) -> CoreSettings:
         """Return the settings of the core."""

@@ -44,6 +44,14 @@ class PrometheusScheduleMetrics:
             "aios_scheduler_events", "Timeline events, by kind.", ["kind"], registry=registry
         )
 
+        self._past_lost = Counter(
+            "aios_scheduler_past_calls_lost", "Calls that ended and are not kept.", registry=registry
+        )
+
+    def past_lost(self, count: int) -> None:
+        """Count calls that ended and are not kept."""
+        self._past_lost.inc(count)
+
     def decided(self, decisions: Iterable[Decision]) -> None:
         """Count what a step decided."""
         for decision in decisions:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Final, NamedTuple, TypeAlias
 
@@ -205,3 +206,94 @@ class SnapshotInfo:
 
 
 NO_SNAPSHOT: Final = SnapshotInfo()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastCall:
+    """A call that has left the scheduler."""
+
+    tenant: str
+    agent: str
+    call: str
+    """Its id within its agent."""
+
+    path: tuple[str, ...] = ()
+    """Ids of the agents above its agent, root first."""
+
+    lane: str
+    resource: str
+    """Model or tool, as its tenant names it."""
+
+    scheduling_class: str
+    priority: int = 0
+    outcome: str
+    """How it ended or why it was rejected: a value of Completion or QueueOutcome."""
+
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    waited: float = 0.0
+    """All its waits together. Unit: seconds."""
+
+    ran: float = 0.0
+    """All its runs together. Unit: seconds."""
+
+    preemptions: int = 0
+    replica: str = ""
+    arrive_time: datetime
+    start_time: datetime | None = None
+    """When it first ran; None: it never did."""
+
+    end_time: datetime
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended otherwise than by completing or by being cancelled."""
+        return self.outcome != _COMPLETED and not self.cancelled
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody gave it up."""
+        return self.outcome in _CANCELLED
+
+
+_COMPLETED: Final = "completed"
+_CANCELLED: Final = frozenset({"cancelled", "evicted_cancelled"})
+
+SUM_FIELDS: Final = (
+    "calls",
+    "failed",
+    "cancelled",
+    "prompt_tokens",
+    "new_tokens",
+    "wait_ms",
+    "run_ms",
+    "preemptions",
+)
+"""What is added up of calls, in this order."""
+
+Sums: TypeAlias = tuple[int, ...]
+"""A number for each of SUM_FIELDS."""
+
+NO_SUMS: Final[Sums] = (0,) * len(SUM_FIELDS)
+
+
+class SumKey(NamedTuple):
+    """What is added up together: an agent's calls of a lane that ended within an hour."""
+
+    tenant: str
+    path: tuple[str, ...]
+    """Ids from the root of the agent's tree to the agent."""
+
+    hour: datetime
+    lane: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What ended calls of an agent took, of one lane."""
+
+    path: tuple[str, ...]
+    lane: str
+    own: Sums
+    tree: Sums
+    """Of the agent and all below it."""

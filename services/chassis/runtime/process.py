@@ -251,6 +251,15 @@ class Process:
 
     async def database(self, migrations: Path, *, name: str = "main") -> "Database":
         """Open the process's database, bring it up to date, close it at the end."""
+        database = self.unopened_database(migrations, name=name)
+        await database.migrate()
+        return database
+
+    def unopened_database(self, migrations: Path, *, name: str = "main") -> "Database":
+        """Return the process's database before anything connects to it; close it at the end.
+
+        For a process that can do without: it calls `migrate` itself, in the background.
+        """
         # Imported here: the processes without a database have no use for SQLAlchemy.
         from services.chassis.db import open_database  # noqa: PLC0415 - see above
 
@@ -266,7 +275,6 @@ class Process:
         except ValueError as error:
             raise ConfigError([f"{self.prefix}DATABASE_URL: {error}"]) from error
         self.stack.push_async_callback(database.close)
-        await database.migrate()
         return database
 
     def endpoint(self, peer: str) -> str:

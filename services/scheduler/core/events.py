@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from services.chassis.dispatch.scheduling import Completion, QueueOutcome, SchedulingClass
 from services.scheduler.model import (
@@ -272,6 +272,19 @@ class TimelineKind(Enum):
     GATEWAY_LOST = "gateway_lost"
 
 
+class RunSummary(NamedTuple):
+    """What a call took, told when it leaves. Times in seconds."""
+
+    waited: float
+    """All its waits together."""
+
+    ran: float
+    """All its runs together."""
+
+    first_run_at: float | None
+    """When it first ran; None: it never did."""
+
+
 @dataclass(frozen=True, slots=True)
 class TimelineEvent:
     """One thing that happened, for dashboards; it asks nothing of anybody."""
@@ -290,6 +303,9 @@ class TimelineEvent:
     preemptions: int = 0
     resumed: bool = False
     """Whether the call had run before: a grant goes on with it."""
+
+    summary: RunSummary | None = None
+    """Set when the call leaves."""
 
 
 Decision: TypeAlias = DispatchGrant | Preempt | Revoke | Reject | TimelineEvent

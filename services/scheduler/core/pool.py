@@ -205,6 +205,7 @@ class Pool:
     def put_back(self, job: ScheduledCall, now: float) -> None:
         """Note that a running call gave its slot back and waits again."""
         self._stop(job)
+        job.ran += max(0.0, now - job.dispatched_at)
         job.state = CallState.WAITING
         job.queued_at = now
         self.estimate(job)
@@ -417,6 +418,7 @@ class Pool:
         job.from_lane = from_lane
         wait = job.wait(now)
         job.granted_wait = wait
+        job.waited += wait
         self._start(job, replica, self.state.next_epoch(), now)
         self._charge(job, self.state.cost.prefill(job.uncached))
         replica.prefixes.prefilled(job)
@@ -430,6 +432,7 @@ class Pool:
         job.slice_tokens = 0
         job.charged = 0.0
         job.dispatched_at = job.reported_at = now
+        job.first_run_at = now if job.first_run_at is None else job.first_run_at
         replica.take(job)
         self.state.locks.take(job)
         self.running += 1

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from services.scheduler.core.accounts import Program
-from services.scheduler.core.events import DispatchGrant
+from services.scheduler.core.events import DispatchGrant, RunSummary
 from services.scheduler.model import NO_SNAPSHOT, Call, CallId, CallState, ReplicaId, SnapshotInfo
 
 
@@ -66,6 +66,13 @@ class ScheduledCall:
     slice_tokens: int = 0
     """Tokens since the last dispatch."""
 
+    waited: float = 0.0
+    """Seconds of the waits before the present one, as far as this scheduler saw them."""
+
+    ran: float = 0.0
+    """Seconds of the runs before the present one."""
+
+    first_run_at: float | None = None
     dispatched_at: float = 0.0
     reported_at: float = 0.0
     preemptions: int = 0
@@ -141,6 +148,12 @@ class ScheduledCall:
     def wait(self, now: float) -> float:
         """Seconds of the present wait."""
         return max(0.0, now - self.queued_at)
+
+    def summary(self, now: float) -> RunSummary:
+        """Tell what it took, the present wait or run included."""
+        if self.state is CallState.WAITING:
+            return RunSummary(self.waited + self.wait(now), self.ran, self.first_run_at)
+        return RunSummary(self.waited, self.ran + max(0.0, now - self.dispatched_at), self.first_run_at)
 
     def grant(self) -> DispatchGrant:
         """Tell where it runs."""

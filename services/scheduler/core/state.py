@@ -19,6 +19,9 @@ Why = tuple[str, Mapping[str, str]]
 """Why a call is refused: in words, and the numbers behind it by name."""
 
 
+_LEAVES = (TimelineKind.FINISHED, TimelineKind.REJECTED, TimelineKind.GATEWAY_LOST)
+
+
 class CoreState:
     """Shared state of one core. Implements what policies may ask (`PolicyContext`)."""
 
@@ -82,6 +85,7 @@ class CoreState:
                 job.tokens_done,
                 job.preemptions,
                 job.resumed,
+                job.summary(now) if kind in _LEAVES else None,
             )
         )
 

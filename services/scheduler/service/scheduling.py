@@ -29,7 +29,7 @@ from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.stats import Stats
 from services.scheduler.errors import PolicyParamsInvalid, PolicyRefused, PolicyUnknown, SyscallNotFound
 from services.scheduler.model import Call, CallId, ParamValue, PolicySpec, ResourceKind
-from services.scheduler.ports import Clock, ScheduleMetrics
+from services.scheduler.ports import Clock, Ends, ScheduleMetrics
 from services.scheduler.service.listing import CallListing, Place
 from services.scheduler.service.watching import Known, KnownMark, Shown, Viewer, Wanted, Watchers
 
@@ -72,8 +72,15 @@ class SchedulerService:
     """Owns the core. All methods run on one event loop, so that events are taken one at a time."""
 
     def __init__(
-        self, core: SchedulerCore, clock: Clock, metrics: ScheduleMetrics, first_sequence: int = 0
+        self,
+        core: SchedulerCore,
+        clock: Clock,
+        metrics: ScheduleMetrics,
+        *,
+        first_sequence: int = 0,
+        ends: Ends | None = None,
     ) -> None:
+        self._ends = ends
         self._core = core
         self._clock = clock
         self._metrics = metrics
@@ -318,8 +325,11 @@ class SchedulerService:
 
     def _show(self, event: TimelineEvent) -> None:
         call = self._calls.get(event.call_id)
-        if call is not None or not event.call_id:
-            self._watchers.show(event, call)
+        if call is None and event.call_id:
+            return
+        self._watchers.show(event, call)
+        if call is not None and event.summary is not None and self._ends is not None:
+            self._ends.note(call, event)
 
     def _arm(self) -> None:
         """Wake up when the core needs to see time pass."""

@@ -32,7 +32,7 @@ from services.scheduler.service.scheduling import AgentCount
 from services.scheduler.service.watching import Known, KnownMark, Shown, Wanted
 from services.scheduler.wire.dispatch import CLASSES
 
-_CLASS_NUMBERS = {kind: number for number, kind in CLASSES.items()}
+CLASS_NUMBERS = {kind: number for number, kind in CLASSES.items()}
 _STATES = {
     CallState.WAITING: scheduler_pb2.SYSCALL_STATE_WAITING,
     CallState.RUNNING: scheduler_pb2.SYSCALL_STATE_RUNNING,
@@ -127,7 +127,7 @@ def known_call(call: Call, now: float, wall: datetime) -> scheduler_pb2.Syscall:
     """Write what never changes about a call."""
     return scheduler_pb2.Syscall(
         name=name_of(call.id),
-        scheduling_class=_CLASS_NUMBERS[call.scheduling_class],
+        scheduling_class=CLASS_NUMBERS[call.scheduling_class],
         priority=call.priority,
         model=public(call.resource, call.lane),
         lane=call.lane.value,
@@ -151,7 +151,7 @@ def name_of(identifier: str) -> str:
 def class_queue(stats: ClassStats) -> scheduler_pb2.ClassQueue:
     """Write one class of one lane."""
     return scheduler_pb2.ClassQueue(
-        scheduling_class=_CLASS_NUMBERS[stats.scheduling_class],
+        scheduling_class=CLASS_NUMBERS[stats.scheduling_class],
         policy=stats.policy,
         waiting_count=stats.waiting,
         running_count=stats.running,
@@ -230,7 +230,7 @@ def policy(kind: SchedulingClass, spec: PolicySpec) -> scheduler_pb2.ClassPolicy
     parameters = struct_pb2.Struct()
     parameters.update(dict(spec.params))
     return scheduler_pb2.ClassPolicy(
-        scheduling_class=_CLASS_NUMBERS[kind],
+        scheduling_class=CLASS_NUMBERS[kind],
         policy=scheduler_pb2.Policy(name=spec.name, parameters=parameters),
     )
 
@@ -272,7 +272,7 @@ def schedule_event(
             response = scheduler_pb2.WatchScheduleResponse(
                 kind=scheduler_pb2.SCHEDULE_EVENT_KIND_KNOWN,
                 syscall=syscall(shown.entry, shown.call, now, wall),
-                scheduling_class=_CLASS_NUMBERS[shown.call.scheduling_class],
+                scheduling_class=CLASS_NUMBERS[shown.call.scheduling_class],
                 resumed=shown.entry.state is not CallState.WAITING and shown.entry.resumed,
             )
         case KnownMark():
@@ -296,7 +296,7 @@ def _event(shown: Shown, now: float, wall: datetime) -> scheduler_pb2.WatchSched
         sequence=shown.sequence,
     )
     if event.scheduling_class is not None:
-        response.scheduling_class = _CLASS_NUMBERS[event.scheduling_class]
+        response.scheduling_class = CLASS_NUMBERS[event.scheduling_class]
     if call is not None:
         response.syscall.CopyFrom(known_call(call, now, wall))
         response.syscall.state = _STATE_AFTER.get(event.kind, scheduler_pb2.SYSCALL_STATE_UNSPECIFIED)

@@ -16,11 +16,13 @@ from services.chassis.runtime.clock import SystemClock
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.metrics import PrometheusScheduleMetrics
 from services.scheduler.model import ResourceKind
+from services.scheduler.service.past_calls import Keeping, PastCalls
 from services.scheduler.service.scheduling import SchedulerService
 from services.scheduler.service.watching import Viewer
 from services.scheduler.servicer import SchedulerServicer
 from services.scheduler.wire import dispatch
 from tests.fakes.dispatch import REPLICA, Session, dispatching, key, scripted, submission
+from tests.fakes.stores.scheduler import MemoryPastStore
 from tests.fakes.waiting import until
 
 ME = Viewer("acme", "acme/planner")
@@ -43,7 +45,8 @@ async def real_scheduler() -> AsyncIterator[tuple[DispatchClient, SchedulerServi
     clock = SystemClock()
     metrics = PrometheusScheduleMetrics(CollectorRegistry(), lambda _kind, _lane: "x")
     service = SchedulerService(SchedulerCore(), clock, metrics)
-    servicer: Any = SchedulerServicer(service, clock, 1)
+    past = PastCalls(MemoryPastStore(), clock, metrics, Keeping(), writer=1)
+    servicer: Any = SchedulerServicer(service, past, clock, 1)
     async with dispatching(servicer) as client:
         await until(lambda: client.connected)
         yield client, service

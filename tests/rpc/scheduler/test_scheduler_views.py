@@ -26,12 +26,14 @@ from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.metrics import PrometheusScheduleMetrics
 from services.scheduler.model import Prefix, ResourceKind
+from services.scheduler.service.past_calls import Keeping, PastCalls
 from services.scheduler.service.scheduling import SchedulerService
 from services.scheduler.servicer import SchedulerServicer
 from tests.fakes.clock import FakeClock
 from tests.fakes.page_tokens import refuses_forgeries
 from tests.fakes.rpc import serving
 from tests.fakes.scheduling import MODEL, call, settings, with_class
+from tests.fakes.stores.scheduler import MemoryPastStore
 from tests.fakes.tokens import metadata
 from tests.fakes.waiting import until
 
@@ -44,6 +46,7 @@ class Desk:
     stub: Any
     clock: FakeClock
     registry: CollectorRegistry
+    past: PastCalls
 
     def submit(self, name: str, agent: str = "planner", tenant: str = "acme", **fields: Any) -> None:
         """Submit a call that arrives now."""
@@ -71,22 +74,26 @@ class Desk:
 
 
 @asynccontextmanager
-async def scheduler(core: CoreSettings | None = None) -> AsyncIterator[Desk]:
+async def scheduler(
+    core: CoreSettings | None = None, *, keeping: Keeping | None = None
+) -> AsyncIterator[Desk]:
     """Run a scheduler with replica r0."""
     clock, registry = FakeClock(), CollectorRegistry()
     made = SchedulerCore(core or settings())
     metrics = PrometheusScheduleMetrics(registry, lambda kind, lane: made.policy_of(kind, lane).name)
-    service = SchedulerService(made, clock, metrics)
+    past = PastCalls(MemoryPastStore(), clock, metrics, keeping or Keeping(), writer=1)
+    service = SchedulerService(made, clock, metrics, ends=past)
     servicer = (
         scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server,
-        SchedulerServicer(service, clock, 1),
+        SchedulerServicer(service, past, clock, 1),
         pb.DESCRIPTOR,
     )
     async with serving(servicer) as channel:
         service.take(BackendUp("r0", MODEL, 1, 100_000))
+        await past.open()
         stub: Any = scheduler_pb2_grpc.SchedulerServiceStub(channel)
         try:
-            yield Desk(service, stub, clock, registry)
+            yield Desk(service, stub, clock, registry, past)
         finally:
             service.close()
 

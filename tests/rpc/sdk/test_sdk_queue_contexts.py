@@ -45,6 +45,22 @@ async def test_a_watch_begins_with_what_waits_and_the_first_waits_are_explained(
     assert kinds == [("known_started", ""), ("known", "agents/planner/calls/c1"), ("known_ended", "")]
 
 
+async def test_what_ended_is_listed_and_added_up(fake: FakeKernel, agent: Kernel) -> None:
+    me = (await agent.access.who_am_i()).principal.agent.removeprefix("agents/")
+    fake.add_past_call(me, "a", outcome="failed", prompt_tokens=10)
+    fake.add_past_call(me, "b", prompt_tokens=5, new_tokens=2)
+    fake.add_past_call("stranger", "c")
+    past, failed = await agent.queue.past(), await agent.queue.past(failed_only=True)
+    (usage,) = await agent.queue.usage(agent="me")
+    async with fake.connect() as admin:
+        counted = await admin.queue.usage()
+
+    assert [one.name.rpartition("/")[2] for one in past] == ["b", "a"]
+    assert [one.outcome for one in failed] == ["failed"]
+    assert (usage.own.call_count, usage.tree.prompt_tokens, usage.tree.new_tokens) == (2, 15, 2)
+    assert len(counted) == 2
+
+
 async def test_a_caller_learns_who_it_is_and_what_it_may_do(fake: FakeKernel, agent: Kernel) -> None:
     async with fake.connect() as admin:
         boss, own = await admin.access.who_am_i(), await agent.access.who_am_i()

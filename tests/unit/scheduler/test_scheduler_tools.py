@@ -14,7 +14,7 @@ from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.stats import merged
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
 from services.scheduler.model import Lock, ResourceKind
-from services.scheduler.servicer import visible
+from services.scheduler.servicer.scheduling import visible
 from services.scheduler.wire import dispatch, scheduling
 from tests.fakes.scheduling import Desk, settings
 

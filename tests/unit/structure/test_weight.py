@@ -7,9 +7,10 @@ from functools import cache
 
 import pytest
 
-LIGHT = ("gateway.main", "services.scheduler.main", "services.tgi_local.main")
+LIGHT = ("gateway.main", "services.tgi_local.main")
 """Processes without a database."""
-OTHERS = tuple(f"services.{name}.main" for name in ("access", "context", "memory", "storage", "tool"))
+MANAGERS = ("access", "context", "memory", "scheduler", "storage", "tool")
+OTHERS = tuple(f"services.{name}.main" for name in MANAGERS)
 
 IMPORTER = """
 import importlib, json, sys

@@ -1,7 +1,7 @@
 """The queue on the wire."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
@@ -24,12 +24,22 @@ def syscall(message: pb.Syscall) -> queue.Syscall:
 
 def state_number(state: str) -> pb.SyscallState:
     """Return the number of a state given by its word. Raises ValueError for another."""
-    return number(pb.SyscallState, "SYSCALL_STATE_", state, "state")
+    return cast("pb.SyscallState", number(pb.SyscallState, "SYSCALL_STATE_", state, "state"))
 
 
 def agent_syscalls(message: pb.AgentSyscalls) -> queue.AgentSyscalls:
     """Return how many calls an agent has from protobuf."""
     return record(queue.AgentSyscalls, message)
+
+
+def past_syscall(message: pb.PastSyscall) -> queue.PastSyscall:
+    """Return a call that ended from protobuf."""
+    return record(queue.PastSyscall, message)
+
+
+def agent_usage(message: pb.AgentUsage) -> queue.AgentUsage:
+    """Return what an agent's calls took from protobuf."""
+    return record(queue.AgentUsage, message)
 
 
 def state(message: pb.GetQueueResponse) -> queue.QueueState:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from typing import Any, Literal
 
 from aios._paging import pages
@@ -9,13 +10,15 @@ from aios._streams import follow_forever
 from aios._transport import Transport
 from aios._wire import agents as agents_wire
 from aios._wire import queue as wire
-from aios._wire.common import agent_name
+from aios._wire.common import agent_name, timestamp
 from aios.api.scheduler.v1 import scheduler_pb2 as pb
 from aios.types.agents import SchedulingClass
 from aios.types.queue import (
     AgentSyscalls,
+    AgentUsage,
     ClassPolicy,
     Explanation,
+    PastSyscall,
     Policies,
     QueueState,
     ScheduleEvent,
@@ -119,6 +122,61 @@ class Queue:
             request = pb.CountSyscallsRequest(parent=agent_name(agent), page_size=1000, page_token=token)
             response = await self._transport.call(request, pb.CountSyscallsResponse, timeout=timeout)
             return [wire.agent_syscalls(one) for one in response.agents], response.next_page_token
+
+        return await pages(page, limit)
+
+    async def past(
+        self,
+        agent: str = "me",
+        *,
+        ended_after: datetime | None = None,
+        ended_before: datetime | None = None,
+        failed_only: bool = False,
+        lane: Literal["", "inference", "tool"] = "",
+        limit: int | None = None,
+        timeout: float | None = None,
+    ) -> list[PastSyscall]:
+        """Return calls of an agent that have ended and are still kept, newest first.
+
+        `failed_only` leaves out those that completed or were cancelled. `timeout` bounds each page. Raises
+        PermissionDenied, Unavailable.
+        """
+
+        async def page(token: str) -> tuple[list[PastSyscall], str]:
+            request = pb.ListPastSyscallsRequest(
+                parent=agent_name(agent),
+                ended_after=timestamp(ended_after),
+                ended_before=timestamp(ended_before),
+                failed_only=failed_only,
+                lane=lane,
+                page_size=500,
+                page_token=token,
+            )
+            response = await self._transport.call(request, pb.ListPastSyscallsResponse, timeout=timeout)
+            return [wire.past_syscall(one) for one in response.syscalls], response.next_page_token
+
+        return await pages(page, limit)
+
+    async def usage(
+        self,
+        *,
+        agent: str = "",
+        since: datetime | None = None,
+        limit: int | None = None,
+        timeout: float | None = None,
+    ) -> list[AgentUsage]:
+        """Return what ended calls took, for each agent itself and with all below it, by lane.
+
+        Of one agent and its children, or all that the caller may see. `since` counts from the beginning of
+        its hour; default: a day ago. `timeout` bounds each page. Raises PermissionDenied, Unavailable.
+        """
+
+        async def page(token: str) -> tuple[list[AgentUsage], str]:
+            request = pb.ListSyscallUsageRequest(
+                parent=agent_name(agent), since=timestamp(since), page_size=500, page_token=token
+            )
+            response = await self._transport.call(request, pb.ListSyscallUsageResponse, timeout=timeout)
+            return [wire.agent_usage(one) for one in response.usage], response.next_page_token
 
         return await pages(page, limit)
 

@@ -1,6 +1,7 @@
 """Synchronous twin of `aios.calls.queue`. Written by tools/generate_sync.py; do not edit."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 from aios.calls.queue import Queue
@@ -8,8 +9,10 @@ from aios.sync.portal import Portal
 from aios.types.agents import SchedulingClass
 from aios.types.queue import (
     AgentSyscalls,
+    AgentUsage,
     ClassPolicy,
     Explanation,
+    PastSyscall,
     Policies,
     QueueState,
     ScheduleEvent,
@@ -97,6 +100,49 @@ class SyncQueue:
         Of one agent and its children, or all that the caller may see. `timeout` bounds each page.
         """
         return self._portal.run(self._inner.counts(agent=agent, limit=limit, timeout=timeout))
+
+    def past(
+        self,
+        agent: str = "me",
+        *,
+        ended_after: datetime | None = None,
+        ended_before: datetime | None = None,
+        failed_only: bool = False,
+        lane: Literal["", "inference", "tool"] = "",
+        limit: int | None = None,
+        timeout: float | None = None,
+    ) -> list[PastSyscall]:
+        """Return calls of an agent that have ended and are still kept, newest first.
+
+        `failed_only` leaves out those that completed or were cancelled. `timeout` bounds each page. Raises
+        PermissionDenied, Unavailable.
+        """
+        return self._portal.run(
+            self._inner.past(
+                agent,
+                ended_after=ended_after,
+                ended_before=ended_before,
+                failed_only=failed_only,
+                lane=lane,
+                limit=limit,
+                timeout=timeout,
+            )
+        )
+
+    def usage(
+        self,
+        *,
+        agent: str = "",
+        since: datetime | None = None,
+        limit: int | None = None,
+        timeout: float | None = None,
+    ) -> list[AgentUsage]:
+        """Return what ended calls took, for each agent itself and with all below it, by lane.
+
+        Of one agent and its children, or all that the caller may see. `since` counts from the beginning of
+        its hour; default: a day ago. `timeout` bounds each page. Raises PermissionDenied, Unavailable.
+        """
+        return self._portal.run(self._inner.usage(agent=agent, since=since, limit=limit, timeout=timeout))
 
     def list(
         self,

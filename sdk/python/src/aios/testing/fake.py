@@ -9,6 +9,7 @@ import grpc.aio
 
 from aios._retry import RetryPolicy
 from aios.api.inference.v1 import inference_pb2
+from aios.api.scheduler.v1 import scheduler_pb2
 from aios.errors import AiosError, Unauthenticated
 from aios.kernel import Kernel, connect
 from aios.testing.access import FakeAccess
@@ -87,6 +88,26 @@ class FakeKernel:
     def add_waiting_call(self, agent: str, call: str, *, wait: float = 1.0, summary: str = "") -> None:
         """Let the queue show a call that waits, with an explanation."""
         self._scheduler.add(f"agents/{agent}/calls/{call}", wait=wait, summary=summary)
+
+    def add_past_call(
+        self,
+        agent: str,
+        call: str,
+        *,
+        outcome: str = "completed",
+        lane: str = "inference",
+        prompt_tokens: int = 0,
+        new_tokens: int = 0,
+    ) -> None:
+        """Let a call have ended, as the newest one."""
+        past = scheduler_pb2.PastSyscall(
+            name=f"agents/{agent}/calls/{call}",
+            outcome=outcome,
+            lane=lane,
+            prompt_tokens=prompt_tokens,
+            new_tokens=new_tokens,
+        )
+        self._scheduler.past.insert(0, past)
 
     def add_schedule_event(
         self, kind: str, agent: str, call: str, *, at: datetime, replica: str = "", outcome: str = ""

@@ -28,6 +28,8 @@ class FakeScheduler:
 
     def __init__(self) -> None:
         self.waiting: dict[str, pb.ExplainWaitResponse] = {}
+        self.past: list[pb.PastSyscall] = []
+        """What has ended, newest first."""
         self.events: list[pb.WatchScheduleResponse] = []
         """What a watcher is told."""
         self._policies = {number: pb.Policy(name="fifo", parameters=Struct()) for number in CLASSES}
@@ -74,6 +76,32 @@ class FakeScheduler:
         counts = Counter(name.partition("/calls/")[0] for name in self.waiting)
         agents = [pb.AgentSyscalls(agent=name, waiting_count=counts[name]) for name in sorted(counts)]
         return pb.CountSyscallsResponse(agents=agents)
+
+    async def list_past_syscalls(
+        self, request: pb.ListPastSyscallsRequest, caller: Caller
+    ) -> pb.ListPastSyscallsResponse:
+        """ListPastSyscalls, in one page: what a test has put into `past`."""
+        agent = caller.resolve(request.parent)
+        found = [one for one in self.past if one.name.startswith(f"{agent}/")]
+        if request.failed_only:
+            found = [one for one in found if one.outcome not in ("completed", "cancelled")]
+        return pb.ListPastSyscallsResponse(syscalls=found)
+
+    async def list_syscall_usage(
+        self, request: pb.ListSyscallUsageRequest, caller: Caller
+    ) -> pb.ListSyscallUsageResponse:
+        """ListSyscallUsage: the sums of what a test has put into `past`, of agents without children."""
+        agent = caller.resolve(request.parent) if request.parent else ""
+        usage: dict[tuple[str, str], pb.AgentUsage] = {}
+        for one in self.past:
+            name = one.name.partition("/calls/")[0]
+            if agent in ("", name):
+                row = usage.setdefault((name, one.lane), pb.AgentUsage(agent=name, lane=one.lane))
+                for sums in (row.own, row.tree):
+                    sums.call_count += 1
+                    sums.prompt_tokens += one.prompt_tokens
+                    sums.new_tokens += one.new_tokens
+        return pb.ListSyscallUsageResponse(usage=[usage[key] for key in sorted(usage)])
 
     async def get_queue(self, request: pb.GetQueueRequest, caller: Caller) -> pb.GetQueueResponse:
         del request, caller

@@ -67,6 +67,102 @@ class AgentSyscalls:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PastSyscall:
+    """A call that has ended."""
+
+    name: str
+    """Resource name `agents/{agent}/calls/{call}`."""
+
+    lane: str = ""
+    """What it waited for: "inference" or "tool"."""
+
+    model: str = ""
+    """The model, or the tool, `tools/{tool}`."""
+
+    scheduling_class: SchedulingClass = "unspecified"
+    """Its class."""
+
+    priority: int = 0
+    """Its priority, -20 (early) to 19."""
+
+    outcome: str = ""
+    """How it ended or why it was rejected, such as "completed"."""
+
+    prompt_tokens: int = 0
+    """Tokens of its prompt."""
+
+    new_tokens: int = 0
+    """Tokens it produced."""
+
+    wait: float = 0.0
+    """Its waits, all together. Unit: seconds."""
+
+    run: float = 0.0
+    """Its runs, all together. Unit: seconds."""
+
+    preemption_count: int = 0
+    """How often it was preempted."""
+
+    replica: str = ""
+    """Where it ran last; empty: nowhere."""
+
+    arrive_time: datetime | None = None
+    """When it arrived."""
+
+    start_time: datetime | None = None
+    """When it first ran; None: it never did."""
+
+    end_time: datetime | None = None
+    """When it ended."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyscallSums:
+    """What ended calls took, all together."""
+
+    call_count: int = 0
+    """Calls, rejected ones included."""
+
+    failed_count: int = 0
+    """Those that ended otherwise than by completing or being cancelled."""
+
+    cancelled_count: int = 0
+    """Those that were cancelled."""
+
+    prompt_tokens: int = 0
+    """Tokens of their prompts."""
+
+    new_tokens: int = 0
+    """Tokens they produced."""
+
+    wait: float = 0.0
+    """Their waits. Unit: seconds."""
+
+    run: float = 0.0
+    """Their runs. Unit: seconds."""
+
+    preemption_count: int = 0
+    """How often they were preempted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentUsage:
+    """What ended calls of an agent took, of one lane."""
+
+    agent: str
+    """Resource name `agents/{agent}`."""
+
+    lane: str = ""
+    """The lane: "inference" or "tool"."""
+
+    own: SyscallSums = field(default_factory=SyscallSums)
+    """Of the agent itself."""
+
+    tree: SyscallSums = field(default_factory=SyscallSums)
+    """Of the agent and all below it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ClassQueue:
     """One scheduling class in the queue."""
 

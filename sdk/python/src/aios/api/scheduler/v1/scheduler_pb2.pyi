@@ -146,6 +146,122 @@ class CountSyscallsResponse(_message.Message):
     sequence: int
     def __init__(self, agents: _Optional[_Iterable[_Union[AgentSyscalls, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
+class ListPastSyscallsRequest(_message.Message):
+    __slots__ = ("parent", "ended_after", "ended_before", "failed_only", "lane", "page_size", "page_token")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AFTER_FIELD_NUMBER: _ClassVar[int]
+    ENDED_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    FAILED_ONLY_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    ended_after: _timestamp_pb2.Timestamp
+    ended_before: _timestamp_pb2.Timestamp
+    failed_only: bool
+    lane: str
+    page_size: int
+    page_token: str
+    def __init__(self, parent: _Optional[str] = ..., ended_after: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., failed_only: bool = ..., lane: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class PastSyscall(_message.Message):
+    __slots__ = ("name", "lane", "model", "scheduling_class", "priority", "outcome", "prompt_tokens", "new_tokens", "wait", "run", "preemption_count", "replica", "arrive_time", "start_time", "end_time")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULING_CLASS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NEW_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    PREEMPTION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REPLICA_FIELD_NUMBER: _ClassVar[int]
+    ARRIVE_TIME_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    lane: str
+    model: str
+    scheduling_class: _agent_pb2.SchedulingClass
+    priority: int
+    outcome: str
+    prompt_tokens: int
+    new_tokens: int
+    wait: _duration_pb2.Duration
+    run: _duration_pb2.Duration
+    preemption_count: int
+    replica: str
+    arrive_time: _timestamp_pb2.Timestamp
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., lane: _Optional[str] = ..., model: _Optional[str] = ..., scheduling_class: _Optional[_Union[_agent_pb2.SchedulingClass, str]] = ..., priority: _Optional[int] = ..., outcome: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., new_tokens: _Optional[int] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., run: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemption_count: _Optional[int] = ..., replica: _Optional[str] = ..., arrive_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListPastSyscallsResponse(_message.Message):
+    __slots__ = ("syscalls", "next_page_token", "kept_for")
+    SYSCALLS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FOR_FIELD_NUMBER: _ClassVar[int]
+    syscalls: _containers.RepeatedCompositeFieldContainer[PastSyscall]
+    next_page_token: str
+    kept_for: _duration_pb2.Duration
+    def __init__(self, syscalls: _Optional[_Iterable[_Union[PastSyscall, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., kept_for: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class ListSyscallUsageRequest(_message.Message):
+    __slots__ = ("parent", "since", "page_size", "page_token")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    since: _timestamp_pb2.Timestamp
+    page_size: int
+    page_token: str
+    def __init__(self, parent: _Optional[str] = ..., since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class SyscallSums(_message.Message):
+    __slots__ = ("call_count", "failed_count", "cancelled_count", "prompt_tokens", "new_tokens", "wait", "run", "preemption_count")
+    CALL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    FAILED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NEW_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    PREEMPTION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    call_count: int
+    failed_count: int
+    cancelled_count: int
+    prompt_tokens: int
+    new_tokens: int
+    wait: _duration_pb2.Duration
+    run: _duration_pb2.Duration
+    preemption_count: int
+    def __init__(self, call_count: _Optional[int] = ..., failed_count: _Optional[int] = ..., cancelled_count: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., new_tokens: _Optional[int] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., run: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemption_count: _Optional[int] = ...) -> None: ...
+
+class AgentUsage(_message.Message):
+    __slots__ = ("agent", "lane", "own", "tree")
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    OWN_FIELD_NUMBER: _ClassVar[int]
+    TREE_FIELD_NUMBER: _ClassVar[int]
+    agent: str
+    lane: str
+    own: SyscallSums
+    tree: SyscallSums
+    def __init__(self, agent: _Optional[str] = ..., lane: _Optional[str] = ..., own: _Optional[_Union[SyscallSums, _Mapping]] = ..., tree: _Optional[_Union[SyscallSums, _Mapping]] = ...) -> None: ...
+
+class ListSyscallUsageResponse(_message.Message):
+    __slots__ = ("usage", "next_page_token", "since")
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    usage: _containers.RepeatedCompositeFieldContainer[AgentUsage]
+    next_page_token: str
+    since: _timestamp_pb2.Timestamp
+    def __init__(self, usage: _Optional[_Iterable[_Union[AgentUsage, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class GetQueueRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

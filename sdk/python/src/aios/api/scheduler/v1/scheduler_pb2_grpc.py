@@ -51,6 +51,16 @@ class SchedulerServiceStub(object):
                 request_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CountSyscallsRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CountSyscallsResponse.FromString,
                 _registered_method=True)
+        self.ListPastSyscalls = channel.unary_unary(
+                '/aios.api.scheduler.v1.SchedulerService/ListPastSyscalls',
+                request_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListPastSyscallsRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListPastSyscallsResponse.FromString,
+                _registered_method=True)
+        self.ListSyscallUsage = channel.unary_unary(
+                '/aios.api.scheduler.v1.SchedulerService/ListSyscallUsage',
+                request_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListSyscallUsageRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListSyscallUsageResponse.FromString,
+                _registered_method=True)
         self.GetQueue = channel.unary_unary(
                 '/aios.api.scheduler.v1.SchedulerService/GetQueue',
                 request_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.GetQueueRequest.SerializeToString,
@@ -122,6 +132,27 @@ class SchedulerServiceServicer(object):
         """Counts what waits and runs of each agent that has any: of an agent itself and its children, for an administrator of all
         agents of its tenant. Costs the agents it tells of and the slots there are, however many syscalls wait.
         Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED. Read only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPastSyscalls(self, request, context):
+        """Lists syscalls of an agent that have ended, newest first. They are kept for a while and up to a number (the scheduler's
+        settings say how long and how many), also over a restart. What ended is listed about a second later; when the
+        scheduler is killed what ended in the last second is lost. Of an id that was used again the last end is kept.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED; UNAVAILABLE SERVICE_UNAVAILABLE (the database is
+        away; nothing else of the scheduler needs it). Read only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSyscallUsage(self, request, context):
+        """Adds up what ended syscalls took, for each agent itself and for its tree: an agent reads its own tree, an administrator
+        all agents of its tenant. Kept by the hour, also over a restart, longer than the syscalls themselves. What still runs is
+        added when it ends.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED; UNAVAILABLE SERVICE_UNAVAILABLE. Read only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -218,6 +249,16 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.CountSyscalls,
                     request_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CountSyscallsRequest.FromString,
                     response_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CountSyscallsResponse.SerializeToString,
+            ),
+            'ListPastSyscalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPastSyscalls,
+                    request_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListPastSyscallsRequest.FromString,
+                    response_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListPastSyscallsResponse.SerializeToString,
+            ),
+            'ListSyscallUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSyscallUsage,
+                    request_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListSyscallUsageRequest.FromString,
+                    response_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListSyscallUsageResponse.SerializeToString,
             ),
             'GetQueue': grpc.unary_unary_rpc_method_handler(
                     servicer.GetQueue,
@@ -342,6 +383,60 @@ class SchedulerService(object):
             '/aios.api.scheduler.v1.SchedulerService/CountSyscalls',
             aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CountSyscallsRequest.SerializeToString,
             aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CountSyscallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPastSyscalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.scheduler.v1.SchedulerService/ListPastSyscalls',
+            aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListPastSyscallsRequest.SerializeToString,
+            aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListPastSyscallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSyscallUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.scheduler.v1.SchedulerService/ListSyscallUsage',
+            aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListSyscallUsageRequest.SerializeToString,
+            aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ListSyscallUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

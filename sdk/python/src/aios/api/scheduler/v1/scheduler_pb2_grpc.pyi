@@ -52,6 +52,19 @@ class SchedulerServiceStub:
     agents of its tenant. Costs the agents it tells of and the slots there are, however many syscalls wait.
     Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED. Read only.
     """
+    ListPastSyscalls: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ListPastSyscallsRequest, _scheduler_pb2.ListPastSyscallsResponse]
+    """Lists syscalls of an agent that have ended, newest first. They are kept for a while and up to a number (the scheduler's
+    settings say how long and how many), also over a restart. What ended is listed about a second later; when the
+    scheduler is killed what ended in the last second is lost. Of an id that was used again the last end is kept.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED; UNAVAILABLE SERVICE_UNAVAILABLE (the database is
+    away; nothing else of the scheduler needs it). Read only.
+    """
+    ListSyscallUsage: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ListSyscallUsageRequest, _scheduler_pb2.ListSyscallUsageResponse]
+    """Adds up what ended syscalls took, for each agent itself and for its tree: an agent reads its own tree, an administrator
+    all agents of its tenant. Kept by the hour, also over a restart, longer than the syscalls themselves. What still runs is
+    added when it ends.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED; UNAVAILABLE SERVICE_UNAVAILABLE. Read only.
+    """
     GetQueue: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.GetQueueRequest, _scheduler_pb2.GetQueueResponse]
     """Reads the state of the queue: per class how many wait and run, the oldest wait, and per replica what is in flight.
     Errors: PERMISSION_DENIED. Read only.
@@ -117,6 +130,19 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     """Counts what waits and runs of each agent that has any: of an agent itself and its children, for an administrator of all
     agents of its tenant. Costs the agents it tells of and the slots there are, however many syscalls wait.
     Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED. Read only.
+    """
+    ListPastSyscalls: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ListPastSyscallsRequest, _scheduler_pb2.ListPastSyscallsResponse]  # type: ignore[assignment]
+    """Lists syscalls of an agent that have ended, newest first. They are kept for a while and up to a number (the scheduler's
+    settings say how long and how many), also over a restart. What ended is listed about a second later; when the
+    scheduler is killed what ended in the last second is lost. Of an id that was used again the last end is kept.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED; UNAVAILABLE SERVICE_UNAVAILABLE (the database is
+    away; nothing else of the scheduler needs it). Read only.
+    """
+    ListSyscallUsage: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ListSyscallUsageRequest, _scheduler_pb2.ListSyscallUsageResponse]  # type: ignore[assignment]
+    """Adds up what ended syscalls took, for each agent itself and for its tree: an agent reads its own tree, an administrator
+    all agents of its tenant. Kept by the hour, also over a restart, longer than the syscalls themselves. What still runs is
+    added when it ends.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED; UNAVAILABLE SERVICE_UNAVAILABLE. Read only.
     """
     GetQueue: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.GetQueueRequest, _scheduler_pb2.GetQueueResponse]  # type: ignore[assignment]
     """Reads the state of the queue: per class how many wait and run, the oldest wait, and per replica what is in flight.
@@ -198,6 +224,31 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Counts what waits and runs of each agent that has any: of an agent itself and its children, for an administrator of all
         agents of its tenant. Costs the agents it tells of and the slots there are, however many syscalls wait.
         Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED. Read only.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPastSyscalls(
+        self,
+        request: _scheduler_pb2.ListPastSyscallsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.ListPastSyscallsResponse, _abc.Awaitable[_scheduler_pb2.ListPastSyscallsResponse]]:
+        """Lists syscalls of an agent that have ended, newest first. They are kept for a while and up to a number (the scheduler's
+        settings say how long and how many), also over a restart. What ended is listed about a second later; when the
+        scheduler is killed what ended in the last second is lost. Of an id that was used again the last end is kept.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED; UNAVAILABLE SERVICE_UNAVAILABLE (the database is
+        away; nothing else of the scheduler needs it). Read only.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSyscallUsage(
+        self,
+        request: _scheduler_pb2.ListSyscallUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.ListSyscallUsageResponse, _abc.Awaitable[_scheduler_pb2.ListSyscallUsageResponse]]:
+        """Adds up what ended syscalls took, for each agent itself and for its tree: an agent reads its own tree, an administrator
+        all agents of its tenant. Kept by the hour, also over a restart, longer than the syscalls themselves. What still runs is
+        added when it ends.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN; PERMISSION_DENIED; UNAVAILABLE SERVICE_UNAVAILABLE. Read only.
         """
 
     @_abc_1.abstractmethod

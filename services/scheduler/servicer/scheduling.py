@@ -8,7 +8,7 @@ from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2, scheduler_pb2_grp
 from services.chassis.auth.identity import Kind, current_caller
 from services.chassis.dispatch.scheduling import SchedulingClass
 from services.chassis.quotas import Owner
-from services.chassis.rpc import names, paging
+from services.chassis.rpc import paging
 from services.chassis.rpc.errors import InvalidRequest, PermissionDenied
 from services.chassis.rpc.wire import quota_usage
 from services.chassis.runtime.clock import Clock
@@ -16,8 +16,10 @@ from services.chassis.shares import Openings
 from services.scheduler.core.explanation_text import summary
 from services.scheduler.core.stats import ReplicaStats, merged
 from services.scheduler.model import ResourceKind
+from services.scheduler.service.past_calls import PastCalls
 from services.scheduler.service.scheduling import GatewaySession, SchedulerService
-from services.scheduler.service.watching import Viewer
+from services.scheduler.servicer.past import PastMethods
+from services.scheduler.servicer.viewing import call_of, viewer_of, widest
 from services.scheduler.wire import dispatch, scheduling
 
 _KINDS: Final = {"gateway": ResourceKind.INFERENCE, "tool": ResourceKind.TOOL}
@@ -27,12 +29,18 @@ _TOP: Final = 20
 """Calls whose waits are explained where no number was asked for."""
 
 
-class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
+class SchedulerServicer(PastMethods, scheduler_pb2_grpc.SchedulerServiceServicer):
     """Implements aios.api.scheduler.v1.SchedulerService. The proto says what each method promises."""
 
     def __init__(
-        self, service: SchedulerService, clock: Clock, epoch: int, openings: Openings | None = None
+        self,
+        service: SchedulerService,
+        past: PastCalls,
+        clock: Clock,
+        epoch: int,
+        openings: Openings | None = None,
     ) -> None:
+        super().__init__(past, clock)
         self._openings = openings
         self._service = service
         self._clock = clock
@@ -77,7 +85,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     async def ListSyscalls(
         self, request: scheduler_pb2.ListSyscallsRequest, context: Any
     ) -> scheduler_pb2.ListSyscallsResponse:
-        viewer = _viewer(request.parent)
+        viewer = viewer_of(request.parent)
         wanted = scheduling.wanted(request, viewer.agent)
         query = (viewer.tenant, viewer.agent, *scheduling.query_of(request))
         after = scheduling.place(request.page_token, *query)
@@ -94,7 +102,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     async def CountSyscalls(
         self, request: scheduler_pb2.CountSyscallsRequest, context: Any
     ) -> scheduler_pb2.CountSyscallsResponse:
-        viewer, size = _viewer(request.parent), paging.page_size(request.page_size)
+        viewer, size = viewer_of(request.parent), paging.page_size(request.page_size)
         query = ("count", viewer.tenant, viewer.agent)
         after = paging.decode(request.page_token, *query, shape=(str,))
         found = self._service.count(viewer, str(after[0]) if after else "", size + 1)
@@ -120,18 +128,18 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     async def ExplainWait(
         self, request: scheduler_pb2.ExplainWaitRequest, context: Any
     ) -> scheduler_pb2.ExplainWaitResponse:
-        identifier, viewer = _call(request.name)
+        identifier, viewer = call_of(request.name)
         found = self._service.explain(identifier, viewer)
         entry, call = self._service.entry(identifier, viewer)
         shown = scheduling.syscall(entry, call, self._clock.monotonic(), self._clock.now())
-        widest = _widest()
-        named = {each.call_id for each in found.ahead if self._service.may_name(each.call_id, widest)}
-        return scheduling.explanation(found, shown, named, widest.tenant, summary(found))
+        most = widest()
+        named = {each.call_id for each in found.ahead if self._service.may_name(each.call_id, most)}
+        return scheduling.explanation(found, shown, named, most.tenant, summary(found))
 
     async def ExplainWaits(
         self, request: scheduler_pb2.ExplainWaitsRequest, context: Any
     ) -> scheduler_pb2.ExplainWaitsResponse:
-        viewer = _viewer(request.parent)
+        viewer = viewer_of(request.parent)
         found = self._service.explain_first(viewer, request.top or _TOP)
         now, wall = self._clock.monotonic(), self._clock.now()
         response = scheduler_pb2.ExplainWaitsResponse(sequence=self._service.sequence)
@@ -162,7 +170,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     async def WatchSchedule(
         self, request: scheduler_pb2.WatchScheduleRequest, context: Any
     ) -> AsyncGenerator[scheduler_pb2.WatchScheduleResponse, None]:
-        async for shown in self._service.watch(_viewer(request.parent), initial=request.initial):
+        async for shown in self._service.watch(viewer_of(request.parent), initial=request.initial):
             message = scheduling.schedule_event(shown, self._clock.monotonic(), self._clock.now())
             if message is not None:
                 yield message
@@ -170,7 +178,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     async def CancelSyscall(
         self, request: scheduler_pb2.CancelSyscallRequest, context: Any
     ) -> scheduler_pb2.CancelSyscallResponse:
-        identifier, viewer = _call(request.name)
+        identifier, viewer = call_of(request.name)
         self._service.cancel(identifier, viewer)
         return scheduler_pb2.CancelSyscallResponse(cancelled=True)
 
@@ -192,27 +200,3 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
 def visible(replica: ReplicaStats, tenant: str) -> bool:
     """Whether a tenant may know of a replica: of every backend, of tools its own and those all share."""
     return replica.lane is not ResourceKind.TOOL or replica.resource.startswith(("tools/", f"{tenant}/"))
-
-
-def _viewer(parent: str) -> Viewer:
-    """Return whose calls the caller asks for: an administrator's empty parent means the whole tenant."""
-    caller = current_caller()
-    if not parent:
-        return _widest()
-    owner = names.parse(parent, me=caller.agent, field="parent").owner
-    return Viewer(caller.tenant, dispatch.scoped(caller.tenant, owner))
-
-
-def _widest() -> Viewer:
-    """Return the widest view the caller may have."""
-    caller = current_caller()
-    agent = "" if caller.kind is not Kind.AGENT else dispatch.scoped(caller.tenant, caller.agent)
-    return Viewer(caller.tenant, agent)
-
-
-def _call(name: str) -> tuple[str, Viewer]:
-    """Return the call's id in the core, and a view that holds its agent."""
-    caller = current_caller()
-    parsed = names.parse_in(name, "calls", me=caller.agent)
-    owner = dispatch.scoped(caller.tenant, parsed.owner)
-    return dispatch.call_id(caller.tenant, parsed.owner, parsed.id), Viewer(caller.tenant, owner)
