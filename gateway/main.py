@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import grpc
 from google.protobuf.descriptor import FileDescriptor
 
 from aios.api.access.v1 import access_pb2
@@ -24,6 +25,7 @@ from gateway.forwarder import Forwarder
 from gateway.http import optional as optional_dialects
 from gateway.http.config import DoorConfig
 from gateway.http.console import routes as console
+from gateway.http.console.adapters.journal import AccessJournal
 from gateway.http.console.settings import ConsoleSettings, wanted
 from gateway.http.core.aliases import Served
 from gateway.http.dialects import dialects
@@ -148,13 +150,17 @@ async def build(process: Process) -> App:
         pace=pace,
         root=directory.root,
         observer=syscalls,
-        listeners=await _doors(process, settings.console, use_cases, directory),
+        listeners=await _doors(process, settings.console, use_cases, directory, channels["access"]),
         readiness={"backend": backend_problem, "scheduler": scheduler_problem},
     )
 
 
 async def _doors(
-    process: Process, console_switch: str, use_cases: InferenceUseCases, directory: AccessAgentDirectory
+    process: Process,
+    console_switch: str,
+    use_cases: InferenceUseCases,
+    directory: AccessAgentDirectory,
+    access: grpc.aio.Channel,
 ) -> list[Door]:
     settings = config.load(DoorConfig, process.environ, "AIOS_GATEWAY_DOOR_", known=None)
     if not settings.enabled:
@@ -163,7 +169,7 @@ async def _doors(
     settings = _with_certificate(settings, process.tls)
     optional = await optional_dialects.mcp(mcp, process.secret("mcp request state"))
     listen = process.server_config()
-    optional += _console(process, console_switch, settings.host or listen.host)
+    optional += _console(process, console_switch, settings.host or listen.host, access)
     port = listen.port and listen.port + DOOR_ABOVE if settings.port is None else settings.port
     door = Door(
         settings,
@@ -181,7 +187,9 @@ async def _doors(
     return [door]
 
 
-def _console(process: Process, switch: str, host: str) -> list[optional_dialects.Make]:
+def _console(
+    process: Process, switch: str, host: str, access: grpc.aio.Channel
+) -> list[optional_dialects.Make]:
     """Return what makes the console, where there is to be one. Raises ConfigError."""
     settings = config.load(ConsoleSettings, process.environ, "AIOS_GATEWAY_CONSOLE_", known=None)
     try:
@@ -189,7 +197,15 @@ def _console(process: Process, switch: str, host: str) -> list[optional_dialects
             return []
     except ValueError as error:
         raise ConfigError([f"AIOS_GATEWAY_CONSOLE: {error}"]) from error
-    return [lambda fittings: console.dialect(fittings, settings)]
+    return [
+        lambda fittings: console.dialect(
+            fittings,
+            settings,
+            journal=AccessJournal(access, process.credential),
+            secret=process.secret("console sessions"),
+            clock=process.clock,
+        )
+    ]
 
 
 def _with_certificate(settings: DoorConfig, tls: TlsIdentity | None) -> DoorConfig:

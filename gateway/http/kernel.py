@@ -23,6 +23,8 @@ class Kernel:
     tool: "tool_pb2_grpc.ToolServiceAsyncStub"
     agents: "agent_pb2_grpc.AgentServiceAsyncStub"
     access: "access_pb2_grpc.AccessServiceAsyncStub"
+    channel: Any = None
+    """What the stubs call by, for who calls methods by name."""
 
 
 def kernel_on(channel: Any) -> Kernel:
@@ -35,4 +37,5 @@ def kernel_on(channel: Any) -> Kernel:
         tool=tool_pb2_grpc.ToolServiceStub(channel),
         agents=agent_pb2_grpc.AgentServiceStub(channel),
         access=access_pb2_grpc.AccessServiceStub(channel),
+        channel=channel,
     )

@@ -1,11 +1,12 @@
 """Bodies that come packed. The HTTP library would unpack them on the event loop, also what nobody reads."""
 
+import asyncio
 from typing import Final
 
 from aiohttp import web
 
 from gateway.http.common import inflating
-from gateway.http.errors import UnsupportedEncoding
+from gateway.http.errors import RequestTimeout, UnsupportedEncoding
 from services.chassis.aside import aside
 from services.chassis.gate import Visitor
 from services.chassis.rpc.errors import MalformedRequest, RequestTooLarge
@@ -41,3 +42,23 @@ async def unpacked(body: bytes, coding: str, most: int, visitor: Visitor) -> byt
 def too_large(limit: int) -> RequestTooLarge:
     """Build the refusal of a body that is too large."""
     return RequestTooLarge(f"the body is larger than {limit} bytes", metadata={"max_bytes": str(limit)})
+
+
+async def read_body(request: web.Request, most: int, seconds: float, visitor: Visitor) -> bytes:
+    """Read and unpack the body of a visitor's request, of at most `most` bytes, within `seconds`.
+
+    Raises RequestTooLarge, RequestTimeout, UnsupportedEncoding and MalformedRequest.
+    """
+    coding = coding_of(request)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > most:
+                    raise too_large(most)
+    except TimeoutError:
+        raise RequestTimeout("the body did not arrive in time") from None
+    except web.RequestPayloadError:
+        raise MalformedRequest("the body is cut off or not encoded as its head says") from None
+    return await unpacked(bytes(body), coding, most, visitor)

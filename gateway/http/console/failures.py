@@ -5,7 +5,9 @@ from typing import Final
 
 from aiohttp import web
 
+from aios.hints import hint_of
 from gateway.http.answers import json_response
+from gateway.http.console.core.headers import EVERY, NEVER
 from gateway.http.core.refusals import LONGEST_RETRY_SECONDS, DoorError
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import KernelError
@@ -46,6 +48,7 @@ def body_of(error: KernelError) -> dict[str, object]:
         "reason": error.reason,
         "message": error.message,
         "metadata": dict(error.metadata),
+        "hint": hint_of(error.reason, error.metadata),
         "violations": [{"field": each.field, "description": each.description} for each in error.violations],
     }
     if error.retry_after is not None:
@@ -59,3 +62,10 @@ def refusal(error: KernelError) -> web.Response:
     if error.retry_after is not None:
         answer.headers["retry-after"] = str(max(1, round(min(error.retry_after, LONGEST_RETRY_SECONDS))))
     return answer
+
+
+def dress(answer: web.StreamResponse) -> None:
+    """Put the headers of every answer on one."""
+    for name, value in EVERY.items():
+        answer.headers[name] = value
+    answer.headers.setdefault("cache-control", NEVER)

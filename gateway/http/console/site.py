@@ -8,10 +8,10 @@ from aiohttp import web
 
 from gateway.http.console.assets import assets
 from gateway.http.console.core.assets import Asset, Assets
-from gateway.http.console.core.headers import ASKED_AGAIN, EVERY, KEPT, NEVER
+from gateway.http.console.core.headers import ASKED_AGAIN, KEPT
 from gateway.http.console.core.hosts import Hosts, Origin, foreign
 from gateway.http.console.errors import ForeignPage, UnknownHost
-from gateway.http.console.failures import refusal
+from gateway.http.console.failures import dress, refusal
 from gateway.http.console.settings import ConsoleSettings
 from gateway.http.errors import UnknownRoute, WrongMethod
 from services.chassis.rpc.errors import Draining, KernelError
@@ -113,13 +113,6 @@ def _opens(request: web.Request) -> bool:
     head = request.path.removeprefix(ROOT)[1:].partition("/")[0]
     fetch = request.headers.get("sec-fetch-mode"), request.headers.get("sec-fetch-dest")
     return request.method in _READS and head not in _PARTS and fetch == ("navigate", "document")
-
-
-def dress(answer: web.StreamResponse) -> None:
-    """Put the headers of every answer on one."""
-    for name, value in EVERY.items():
-        answer.headers[name] = value
-    answer.headers.setdefault("cache-control", NEVER)
 
 
 def _sent(request: web.Request, asset: Asset, keep: str) -> web.Response:

@@ -6,10 +6,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.http.errors import RequestTimeout
-from gateway.http.unpacking import coding_of, too_large, unpacked
+from gateway.http.unpacking import read_body
 from services.chassis.gate import Visitor
-from services.chassis.rpc.errors import MalformedRequest
 
 Message = MutableMapping[str, Any]
 Application = Callable[
@@ -53,19 +51,7 @@ class Exchange:
 
         Raises RequestTooLarge, RequestTimeout, UnsupportedEncoding and MalformedRequest.
         """
-        coding = coding_of(self._request)
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._read_seconds):
-                async for piece in self._request.content.iter_any():
-                    body += piece
-                    if len(body) > most:
-                        raise too_large(most)
-        except TimeoutError:
-            raise RequestTimeout("the body did not arrive in time") from None
-        except web.RequestPayloadError:
-            raise MalformedRequest("the body is cut off or not encoded as its head says") from None
-        return await unpacked(bytes(body), coding, most, visitor)
+        return await read_body(self._request, most, self._read_seconds, visitor)
 
     async def run(self, application: Application, body: bytes, **state: Any) -> web.StreamResponse | None:
         """Let the application answer; `state` goes into its scope. None: it sent nothing.

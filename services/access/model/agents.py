@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.identity import Kind, Principal, family_above
 from services.chassis.dispatch.scheduling import Caps, Hints
 
 
@@ -35,7 +35,7 @@ class MadeBy:
     tenant: str
     id: str
     family: str = ""
-    """By tokens of this family only; empty: by any of them."""
+    """By tokens of this family only and of those begun below it; empty: by any of them."""
     since: datetime | None = None
     """Then or later only; None: ever."""
 
@@ -43,7 +43,7 @@ class MadeBy:
         """Tell whether it selects what `maker` made at a time."""
         return (
             (maker.tenant, maker.id) == (self.tenant, self.id)
-            and self.family in ("", maker.family)
+            and self.family in ("", maker.family, family_above(maker.family))
             and (self.since is None or time >= self.since)
         )
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hmac
 import math
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from services.access.service.agent_keys import is_handed_over, key_hash
 from services.access.service.dependencies import Dependencies
 from services.access.service.offspring import Ended, Fate, OffspringService
 from services.access.service.watchers import RuleChange
-from services.chassis.auth.identity import Caller, Kind, Principal
+from services.chassis.auth.identity import BELOW, Caller, Kind, Principal, family_above
 from services.chassis.auth.processes import (
     ACCESS,
     EXCHANGES,
@@ -38,6 +39,8 @@ from services.chassis.rpc.errors import (
 
 _BATCH: Final = 500
 _SPARE: Final = timedelta(minutes=1)
+_OWN_SESSION_BYTES: Final = 6
+"""The id of a token has 64 characters at most, its family's and its own part included."""
 _LEAST_SECONDS: Final = 60.0
 """A family that has less left is not renewed: who renews in time hears the reason while its token counts."""
 _UNKNOWN_KEY: Final = (
@@ -136,8 +139,10 @@ class TokenService:
         holder = Principal(agent=service, tenant=tenant, kind=Kind.SERVICE, audience=audience)
         return await self._issue(holder, lifetime, "service_key")
 
-    async def by_renewal(self, text: str, lifetime: timedelta | None) -> Token:
+    async def by_renewal(self, text: str, lifetime: timedelta | None, *, own_session: bool = False) -> Token:
         """Exchange a token that is still valid. The new one belongs to the family of the first.
+
+        With `own_session` it begins a family below that one, which can be revoked by itself and ends with it.
 
         Only a token as an agent holds it is renewed: one that was exchanged for a process to act with is not,
         so nobody makes more of it than was meant. Raises CredentialInvalid, CredentialExpired (also when the
@@ -153,6 +158,9 @@ class TokenService:
             raise self._refused("renewal", "the token was handed over: who registers the agent gets another")
         if await self._deps.store.read(lambda tx: tx.tokens.is_revoked(holder)):
             raise CredentialRevoked("the token was revoked")
+        if own_session and family_above(holder.session_id) == holder.session_id:
+            own = f"{holder.session_id}{BELOW}{secrets.token_hex(_OWN_SESSION_BYTES)}"
+            holder = dataclasses.replace(holder, session_id=own)
         return await self._issue(holder, lifetime, "renewal")
 
     async def exchange(self, caller: Caller, text: str, audience: str) -> Token:

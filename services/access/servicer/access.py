@@ -251,7 +251,9 @@ class AccessServicer(ApprovalMethods, PersonMethods, ReviewMethods, access_pb2_g
         elif which == "person_key":
             token = await tokens.by_person_key(request.person_key.key, lifetime)
         else:
-            token = await tokens.by_renewal(request.renew.token, lifetime)
+            token = await tokens.by_renewal(
+                request.renew.token, lifetime, own_session=request.renew.own_session
+            )
         return access.token(token)
 
     async def ExchangeToken(

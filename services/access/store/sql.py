@@ -17,7 +17,7 @@ from services.access.store.sql_purges import SqlPurges
 from services.access.store.sql_records import SqlApprovals, SqlAudit
 from services.access.store.sql_rules import SqlGrants, SqlGroups, SqlPolicies
 from services.access.store.tables import answers, book, counters, facts, revocations
-from services.chassis.auth.identity import Principal
+from services.chassis.auth.identity import Principal, family_above
 from services.chassis.auth.tokens import family_began
 from services.chassis.db import Database, idempotency
 from services.chassis.db.sql import upsert
@@ -85,7 +85,8 @@ class SqlTokens:
 
     def is_revoked(self, holder: Principal) -> bool:
         """Tell whether a token is refused."""
-        ids = [one for one in (holder.token_id, holder.session_id) if one]
+        families = {holder.session_id, family_above(holder.session_id)}
+        ids = [one for one in (holder.token_id, *families) if one]
         table = revocations.c
         by_id = sa.select(table.token_id).where(
             table.token_id.in_(ids), table.tenant == holder.tenant, table.agent.in_(("", holder.agent))

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from services.access.model.agents import Agent, AgentKey, AgentState, MadeBy
 from services.access.store import rows
-from services.access.store.tables import agent_keys, agents, purges
+from services.access.store.tables import agent_keys, agents, of_family, purges
 from services.chassis.db.sql import insert_new
 from services.chassis.times import micros
 
@@ -109,7 +109,7 @@ class SqlAgents:
         """List the agents of all tenants that a principal registered and that are not killed."""
         theirs = sa.and_(agents.c.maker_tenant == maker.tenant, agents.c.maker == maker.id)
         if maker.family:
-            theirs = sa.and_(theirs, agents.c.maker_family == maker.family)
+            theirs = sa.and_(theirs, of_family(agents.c.maker_family, maker.family))
         else:
             unnoted = (agents.c.maker_tenant == "", agents.c.maker == "", agents.c.tenant == maker.tenant)
             theirs = sa.or_(theirs, sa.and_(*unnoted, agents.c.parent == maker.id))
@@ -139,7 +139,7 @@ class SqlAgents:
         """List the keys for agents of all tenants that a principal made, by hash."""
         where = [agent_keys.c.maker_tenant == maker.tenant, agent_keys.c.maker == maker.id]
         if maker.family:
-            where.append(agent_keys.c.maker_family == maker.family)
+            where.append(of_family(agent_keys.c.maker_family, maker.family))
         if maker.since is not None:
             where.append(agent_keys.c.create_time >= micros(maker.since))
         found = self._conn.execute(sa.select(agent_keys).where(*where).order_by(agent_keys.c.hash))

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from services.access.model.agents import MadeBy
 from services.access.model.approvals import ApprovalRule, Person, PersonState
 from services.access.store import rows
-from services.access.store.tables import approval_rules, persons
+from services.access.store.tables import approval_rules, of_family, persons
 from services.chassis.db.sql import insert_new, upsert
 from services.chassis.times import micros
 
@@ -46,7 +46,7 @@ class SqlPersons:
         """List the persons of all tenants whose key a principal made."""
         where = [persons.c.key_maker_tenant == maker.tenant, persons.c.key_maker == maker.id]
         if maker.family:
-            where.append(persons.c.key_family == maker.family)
+            where.append(of_family(persons.c.key_family, maker.family))
         if maker.since is not None:
             where.append(persons.c.key_time >= micros(maker.since))
         found = self._conn.execute(sa.select(persons).where(*where).order_by(persons.c.tenant, persons.c.id))

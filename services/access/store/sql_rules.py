@@ -10,7 +10,7 @@ from services.access.core.decision_input import prefixes
 from services.access.model.agents import MadeBy
 from services.access.model.rules import Dissolved, Grant, Group, Member, Policy
 from services.access.store import rows
-from services.access.store.tables import grants, groups, members, policies
+from services.access.store.tables import grants, groups, members, of_family, policies
 from services.chassis.db.sql import insert_new
 from services.chassis.times import from_micros, micros
 
@@ -153,7 +153,7 @@ class SqlGrants:
         """List the grants that a principal gave and nobody has revoked, by id."""
         where = [grants.c.tenant == maker.tenant, grants.c.creator == maker.id, ~grants.c.revoked]
         if maker.family:
-            where.append(grants.c.family == maker.family)
+            where.append(of_family(grants.c.family, maker.family))
         if maker.since is not None:
             where.append(grants.c.create_time >= micros(maker.since))
         found = self._conn.execute(sa.select(grants).where(*where).order_by(grants.c.id))

@@ -4,6 +4,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from services.chassis.auth.identity import BELOW
 from services.chassis.db import idempotency
 from services.chassis.db.usage import UsageBook
 from services.chassis.db.usage import tables as quota_tables
@@ -308,3 +309,8 @@ facts: Final = sa.Table(
 
 answers: Final = idempotency.table(METADATA)
 book: Final = UsageBook(*quota_tables(METADATA))
+
+
+def of_family(column: sa.Column[str], family: str) -> sa.ColumnElement[bool]:
+    """Select what was made with tokens of a family, or of one that was begun below it."""
+    return sa.or_(column == family, column.startswith(family + BELOW, autoescape=True))

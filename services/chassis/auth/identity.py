@@ -4,6 +4,7 @@ import math
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from services.chassis.quotas import Owner
 
@@ -16,6 +17,15 @@ class Kind(Enum):
     PERSON = "person"  # decides approvals; no administrator
     SERVICE = "service"
     ANONYMOUS = "anonymous"  # a public method called without a credential; never in a token
+
+
+BELOW: Final = "~"
+"""Stands in the id of a session that was begun below another one, behind the id of that."""
+
+
+def family_above(session_id: str) -> str:
+    """Return the family that a session belongs to: itself, unless it was begun below another one."""
+    return session_id.partition(BELOW)[0]
 
 
 @dataclass(frozen=True, slots=True)

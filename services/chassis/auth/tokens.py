@@ -11,7 +11,7 @@ import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.identity import Kind, Principal, family_above
 from services.chassis.auth.processes import MOST_ACTORS
 from services.chassis.rpc.errors import (
     AccessUnavailable,
@@ -83,7 +83,7 @@ class Revocations:
     def covers_token(self, principal: Principal) -> bool:
         """Tell whether the very token of a principal was revoked, or the session it belongs to."""
         whose = (("", ""), (principal.tenant, ""), (principal.tenant, principal.agent))
-        ids = (principal.token_id, principal.session_id)
+        ids = {principal.token_id, principal.session_id, family_above(principal.session_id)}
         return any((one, *holder) in self._tokens for one in ids for holder in whose)
 
     def covers(self, principal: Principal) -> bool:

@@ -1,7 +1,8 @@
 """Credentials, on every store: exchange, revocation, wrong keys."""
 
 import asyncio
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from services.access.errors import (
     TooManyCalls,
 )
 from services.access.main import authenticator
+from services.access.model.agents import MadeBy, Maker
 from services.access.ports.store import Store
 from services.access.service.tokens import Target
 from services.chassis.auth.identity import Caller, Kind, Principal
@@ -372,3 +374,35 @@ async def test_a_renewal_that_was_under_way_when_all_was_revoked_is_dead_too(des
         await desk.manager.tokens.by_renewal(late.text, None)
     with pytest.raises(CredentialRevoked):
         await authenticator(desk.manager, desk.keys, PROCESSES).authenticate(late.text)
+
+
+async def test_a_session_of_its_own_ends_by_itself_and_with_the_one_above(desk: Desk) -> None:
+    made = await desk.register("planner")
+    tokens = desk.manager.tokens
+    first = await tokens.by_agent_key(made.key, None)
+    own = await tokens.by_renewal(first.text, None, own_session=True)
+    other = await tokens.by_renewal(first.text, None, own_session=True)
+    later = await tokens.by_renewal(own.text, None, own_session=True)
+    assert later.principal.session_id == own.principal.session_id != other.principal.session_id
+    assert own.principal.authenticated_at == first.principal.authenticated_at
+    assert max(len(each.principal.token_id) for each in (own, later)) <= 64
+
+    caller = replace(PLANNER, token=own.text)
+    await tokens.revoke(caller, "", Target(), NEW)
+    with pytest.raises(CredentialRevoked):
+        await tokens.by_renewal(later.text, None)
+    for alive in (first, other):
+        await tokens.by_renewal(alive.text, None)
+
+    await tokens.revoke(replace(PLANNER, token=first.text), "", Target(), NEW)
+    with pytest.raises(CredentialRevoked):
+        await tokens.by_renewal(other.text, None)
+
+
+async def test_what_a_session_below_made_is_made_by_the_one_above_too() -> None:
+    made = Maker(TENANT, "admin", "f1~a")
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert MadeBy(TENANT, "admin", "f1").covers(made, now)
+    assert MadeBy(TENANT, "admin", "f1~a").covers(made, now)
+    assert not MadeBy(TENANT, "admin", "f1~b").covers(made, now)
+    assert not MadeBy(TENANT, "admin", "f1~a").covers(Maker(TENANT, "admin", "f1"), now)

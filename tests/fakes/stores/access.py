@@ -11,7 +11,7 @@ from services.access.model.agents import Agent, AgentKey, AgentState, MadeBy, Ma
 from services.access.model.rules import Dissolved, Grant, Group, Member, Policy
 from services.access.ports.audit import SealKeys
 from services.access.ports.store import T, Work
-from services.chassis.auth.identity import Principal
+from services.chassis.auth.identity import Principal, family_above
 from services.chassis.auth.tokens import family_began
 from services.chassis.idempotency import REPLIES, RequestIdentity
 from services.chassis.quotas import Caps, Owner, Tab, Usage
@@ -411,7 +411,7 @@ class MemoryTokens:
 
     def is_revoked(self, holder: Principal) -> bool:
         """Tell whether a token is refused."""
-        ids = {holder.token_id, holder.session_id} - {""}
+        ids = {holder.token_id, holder.session_id, family_above(holder.session_id)} - {""}
         whose = {(holder.tenant, ""), (holder.tenant, holder.agent)}
         if any(
             one.token_id in ids and (one.tenant, one.agent) in whose

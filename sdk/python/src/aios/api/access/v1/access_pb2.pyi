@@ -810,10 +810,12 @@ class ServiceKeyCredential(_message.Message):
     def __init__(self, service: _Optional[str] = ..., key: _Optional[str] = ...) -> None: ...
 
 class RenewCredential(_message.Message):
-    __slots__ = ("token",)
+    __slots__ = ("token", "own_session")
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    OWN_SESSION_FIELD_NUMBER: _ClassVar[int]
     token: str
-    def __init__(self, token: _Optional[str] = ...) -> None: ...
+    own_session: bool
+    def __init__(self, token: _Optional[str] = ..., own_session: bool = ...) -> None: ...
 
 class IssueTokenRequest(_message.Message):
     __slots__ = ("agent_key", "service_key", "renew", "person_key", "lifetime", "audience")
