@@ -125,6 +125,8 @@ class Serving:
     """Longest prompt and answer of one call, 0 where the server does not tell. Unit: tokens."""
     called: str
     """What the server calls itself; empty where it does not tell."""
+    chat_template: bool = True
+    """Whether the model says how its chats are written."""
 
     def told(self) -> str:
         """Say it in a line."""

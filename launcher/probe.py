@@ -81,7 +81,9 @@ def _described(base: str, raw: Any) -> Serving:
     """Read the answer of `/info`. Raises BackendError or ValueError."""
     info = parse_info(raw)
     kind = "TGI" if info.slots is None else "tgi-local"
-    return Serving(base, info.model_id, info.max_total_tokens, f"{kind} {info.version}")
+    own = raw.get("aios") or {}
+    template = own.get("chat_template") is not False
+    return Serving(base, info.model_id, info.max_total_tokens, f"{kind} {info.version}", template)
 
 
 async def _ask(

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from aios.cli.terminal import line
 from launcher.backends import CODING_WINDOW, BackendProblem, Serving
@@ -22,9 +23,17 @@ def models(
             told.append(line(f"no model: {each}{then}"))
             continue
         told.append(line(f"model {each.told()}"))
+        if not each.chat_template:
+            told.append(f"  {_NO_TEMPLATE}")
         if 0 < each.window < CODING_WINDOW:
             told.append(f"  {_too_short(plan)}")
     return told
+
+
+_NO_TEMPLATE: Final = (
+    "the model's file has no chat template: it is no chat model, or lost it; chats are written in the "
+    "engine's own way and may read badly: take an instruction-tuned GGUF"
+)
 
 
 def _too_short(plan: KernelPlan) -> str:

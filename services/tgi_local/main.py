@@ -83,6 +83,7 @@ async def build(
     if engine is None:
         engine = await _engine(config, model, layout, snapshots, metrics.workers.ended)
     metrics.slots(layout.slots)
+    chat_template = words is None or await asyncio.to_thread(_has_template, words)
     limits = RequestLimits(max_total_tokens=layout.ctx_per_slot, max_input_tokens=layout.ctx_per_slot - 1)
     files = await asyncio.to_thread(_files, config, snapshots, sha)
     if compiler is None:
@@ -108,6 +109,7 @@ async def build(
         special=tuple(sorted(engine.vocabulary.special)),
         max_concurrent=config.max_concurrent,
         limits=limits,
+        chat_template=chat_template,
     )
     guard = Guard(HttpHosts(config.host, config.names), config.api_key)
     routes = Routes(service, metrics, about, guard, keep_alive=config.keep_alive.total_seconds())
@@ -182,11 +184,19 @@ def main() -> int:
     return 0
 
 
+def _has_template(model: Path) -> bool:
+    """Whether the model says how its chats are written; it is said aloud when it does not."""
+    _, template = read_shape(model)
+    if not template:
+        _log.warning("the model's file has no chat template: the engine's own is used")
+    return bool(template)
+
+
 def _layout(config: TgiLocalConfig, model: Path) -> Layout:
     """Choose slots and window, and say what of the model a person should know."""
     if config.ctx and config.slots:
         return Layout(config.slots, config.ctx, config.exact)
-    shape, template = read_shape(model)
+    shape, _ = read_shape(model)
     free = max(0, available_memory() - model.stat().st_size)
     layout = lay_out(
         replace(shape, trained=min(shape.trained, MOST_CTX)),
@@ -197,8 +207,6 @@ def _layout(config: TgiLocalConfig, model: Path) -> Layout:
     )
     if shape.trained and layout.ctx_per_slot > shape.trained:
         _log.warning("the window is longer than what the model was trained for", trained=shape.trained)
-    if not template:
-        _log.warning("the model's file has no chat template: the engine's own is used")
     return layout
 
 

@@ -72,6 +72,8 @@ class About:
     """Ids of the special tokens."""
     max_concurrent: int
     limits: RequestLimits
+    chat_template: bool
+    """Whether the model's file has one; without, chats are written as the engine guesses."""
 
 
 class Routes:
@@ -172,6 +174,7 @@ class Routes:
                     "longest_token_bytes": about.longest_token,
                     "recursive_schemas": True,
                     "root_choice": True,
+                    "chat_template": about.chat_template,
                 },
             }
         )

@@ -1,6 +1,6 @@
 """Wiring of the process: the only place where adapters are chosen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from aios.api.access.v1 import access_pb2
@@ -104,18 +104,26 @@ def build(
     audit: Audit,
     documents: Documents,
     dials: Dials | None = None,
+    isolation: Callable[[], str] = lambda: "",
     grace_seconds: float = GRACE_SECONDS,
 ) -> ToolService:
     """Wire the use cases.
 
     `given`: the tools that every tenant has. `dials`: who opens sessions with MCP servers; None: nobody.
+    `isolation`: tells what keeps the code of tools in.
     """
     links = None
     if dials is not None:
         links = _links(config, dials, ServerBook(store), clock)
         drivers = {**drivers, DriverKind.MCP: McpDriver(links, grace_seconds=grace_seconds)}
     deps = Dependencies(
-        store=store, clock=clock, meter=meter, drivers=drivers, approvals=approvals, caps=caps_of(config)
+        store=store,
+        clock=clock,
+        meter=meter,
+        drivers=drivers,
+        approvals=approvals,
+        caps=caps_of(config),
+        isolation=isolation,
     )
     leases = LeaseManager(clock, meter)
     registry = Registry(deps, leases, access, given)
@@ -284,6 +292,7 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
         documents=documents,
         audit=AccessAudit(process.channel("access", access_pb2.DESCRIPTOR), process.credential),
         dials=_dialler(config, process.clock, sandbox, egress, vault),
+        isolation=lambda: sandbox.level.value,
     )
     if agents is not None:
         process.tasks.start(

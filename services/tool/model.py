@@ -31,6 +31,10 @@ class Effect(Enum):
         return self in {Effect.PURE, Effect.IDEMPOTENT}
 
 
+CODE_FUNCTIONS: Final = frozenset({"python", "shell"})
+"""Built-in functions that run programs of the caller's."""
+
+
 class DriverKind(Enum):
     """How a tool is run."""
 
@@ -131,6 +135,11 @@ class Driver:
     python: PythonCode | None = None
     http: HttpEndpoint | None = None
     mcp: McpBinding | None = None
+
+    @property
+    def is_sandboxed(self) -> bool:
+        """Whether it runs code that nobody vouches for, in the kernel's sandbox."""
+        return self.kind is DriverKind.PYTHON or self.function in CODE_FUNCTIONS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

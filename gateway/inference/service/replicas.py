@@ -26,10 +26,13 @@ from services.chassis.chat import ChatMessage, ToolDefinition
 from services.chassis.dispatch.errors import NoBackend
 from services.chassis.notifier import ChangeNotifier
 from services.chassis.runtime.clock import Clock
+from services.chassis.runtime.logs import logger
 
 T = TypeVar("T")
 
 NO_ANSWER: Final = "no answer in time"
+
+_log = logger(__name__)
 
 Announce = Callable[[str, ReplicaInfo, bool, int | None], None]
 """Called with a replica's name, what it may get, whether it is up, and how many calls wait inside it."""
@@ -77,6 +80,8 @@ class _Replica:
     failures: int = 0
     suspect: bool = False
     """Whether a call has failed since it was probed last."""
+    logged: str | None = None
+    """How it was, as the log says: why it does not answer, or nothing; None: not said yet."""
 
 
 class ReplicaPool:
@@ -354,6 +359,7 @@ class ReplicaPool:
                 self.trials.gone(name)
         replica.suspect = False
         replica.failures = 0 if healthy else replica.failures + 1
+        _say(name, replica, healthy=healthy)
         waits = bool(queue_size) or queue_size != replica.queue_size
         replica.queue_size = queue_size
         up = healthy and self.circuit(name) is not CircuitState.OPEN
@@ -386,6 +392,18 @@ class ReplicaPool:
                 info = replace(info, slots=min(1, info.slots))
             self._announce(name, info, up, replica.queue_size)
         self._changes.notify()
+
+
+def _say(name: str, replica: _Replica, *, healthy: bool) -> None:
+    """Log that a server answers, or why it does not, whenever that is another than before."""
+    why = "" if healthy else replica.failure
+    if why == replica.logged:
+        return
+    replica.logged = why
+    if why:
+        _log.warning("an inference server cannot be used; it is asked again", server=name, why=why)
+    elif replica.info is not None:
+        _log.info("an inference server is there", server=name, model=replica.info.model)
 
 
 def _form(info: ReplicaInfo) -> tuple[bool, bool]:

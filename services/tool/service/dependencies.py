@@ -37,6 +37,8 @@ class Dependencies:
     approvals: Approvals
 
     caps: Caps
+    isolation: Callable[[], str] = lambda: ""
+    """Tells what keeps the code of tools in right now."""
     live: LiveBook = field(init=False)
     """Sums of what lives in this process only."""
     changes: HourlyBook = field(init=False)

@@ -37,6 +37,8 @@ class Shown:
     tool: Tool
     unavailable: str
     """Why not, as an error reason; empty: it can."""
+    isolation: str = ""
+    """What keeps its code in; empty: it runs in no sandbox of the kernel's."""
 
 
 class Registry:
@@ -223,7 +225,8 @@ class Registry:
         )
 
     def _shown(self, scope: Scope, tool: Tool) -> Shown:
-        return Shown(tool, self._unavailable(scope, tool))
+        isolation = self._deps.isolation() if tool.driver.is_sandboxed else ""
+        return Shown(tool, self._unavailable(scope, tool), isolation)
 
     def _unavailable(self, scope: Scope, tool: Tool) -> str:
         if tool.driver.kind is DriverKind.PROVIDER:

@@ -96,6 +96,7 @@ def write(shown: Shown, reader: Caller | None = None, *, basic: bool = False) ->
         labels=tool.labels,
         available=not shown.unavailable,
         unavailable_reason=shown.unavailable,
+        isolation=shown.isolation,
         untrusted=tool.untrusted,
     )
     if basic:

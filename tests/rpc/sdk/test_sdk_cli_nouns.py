@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from aios.cli import chat, terminal
 from aios.cli import main as cli
 from aios.errors import NotFound
+from aios.kernel import connect
 from aios.sync import connect_sync
 from aios.sync.portal import Portal
 from aios.testing import FakeKernel
@@ -214,3 +217,38 @@ def test_top_prints_one_look_where_nobody_sits(fake: FakeKernel, run: Run) -> No
     assert "amy" in out
     assert "\x1b" not in out
     assert json.loads(run("top", "--json")[1])["calls"][0]["wait"] == 2.0
+
+
+async def test_an_answer_that_does_not_begin_says_what_it_waits_for() -> None:
+    async with FakeKernel() as fake, connect(fake.endpoint, fake.admin_token) as kernel:
+        assert await chat._why(kernel) == ""
+        fake.add_waiting_call("admin", "c1", wait=2.0, summary="One call is ahead.")
+        assert await chat._why(kernel) == "One call is ahead."
+
+
+@pytest.mark.parametrize("width", ["24", "40", "80", "160"])
+def test_a_table_is_readable_however_narrow_the_terminal(
+    run: Run, monkeypatch: pytest.MonkeyPatch, width: str
+) -> None:
+    run("agents", "register", "writer", "--kind", "author")
+    run("agents", "register", "b")
+    monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    code, out, _ = run("agents", "list")
+    out = re.sub(r"\x1b\[\d*m", "", out)
+
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= int(width)
+    assert {"writer", "author", "active"} <= set(out.split())
+
+
+def test_no_color_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert terminal.is_coloured()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not terminal.is_coloured()
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert not terminal.is_coloured()

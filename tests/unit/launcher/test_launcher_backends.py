@@ -163,3 +163,21 @@ def test_what_a_server_calls_its_model_cannot_steer_the_terminal() -> None:
     lines = welcome.models(plan(Backends(openai=(GPU,))), [Serving(GPU, "m\x1b[2J\nok", 0, "\x07")])
 
     assert not any(character in line for line in lines for character in "\x1b\x07\n")
+
+
+def test_a_model_without_a_chat_template_is_named_as_such() -> None:
+    lines = welcome.models(
+        plan(Backends(tgi=(GPU,))), [Serving(GPU, "m", 32_768, "tgi-local", chat_template=False)]
+    )
+
+    assert "no chat template" in lines[1]
+    assert "instruction-tuned" in lines[1]
+
+
+def test_what_to_try_next_can_be_copied_and_finds_this_kernel(tmp_path: Path) -> None:
+    here = plan(Backends())
+    assert not any("export" in each for each in welcome.next_steps(here, here.data_dir))
+
+    lines = welcome.next_steps(here, tmp_path)
+    assert f"  export AIOS_DATA_DIR={here.data_dir}" in lines
+    assert all(each.startswith("  aios ") for each in lines[2:])

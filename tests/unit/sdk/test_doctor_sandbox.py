@@ -25,3 +25,16 @@ def test_doctor_says_what_code_is_run_and_what_would_help(
     assert check.ok is ok
     assert says in check.detail
     assert ok or "bubblewrap" in check.hint
+
+
+@pytest.mark.parametrize(
+    ("level", "says"),
+    [
+        ("namespaces", "kept in by namespaces (bubblewrap), the strongest level"),
+        ("landlock", "kept in by landlock and a keeper, the second level"),
+        ("single", "in one process, the third level"),
+        ("enclave", "kept in by enclave"),
+    ],
+)
+def test_doctor_names_the_level_in_force(level: str, says: str) -> None:
+    assert says in sandbox_check(BOTH, bubblewrap=True, level=level).detail

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from aios.types.llm import Answer, Message
 
 
+SILENCE_SECONDS = 2.0
+"""After so long without a word it is said what is waited for. Unit: seconds."""
+
+
 @dataclass(slots=True)
 class Conversation:
     """What was said so far, and how answers are asked for."""
@@ -40,16 +44,47 @@ class Conversation:
             fit_max_tokens=self.max_tokens > 0,
             temperature=self.temperature,
         )
-        if session.options.get().as_json:
-            answer = await stream.answer()
-            session.emit(answer, lambda: None)
-            return answer
-        async with stream:
-            async for text in stream.texts():
-                session.say_lines(text, nl=False)
-            answer = await stream.answer()
+        watching = asyncio.create_task(_say_why(kernel))
+        try:
+            if session.options.get().as_json:
+                answer = await stream.answer()
+                session.emit(answer, lambda: None)
+                return answer
+            async with stream:
+                async for text in stream.texts():
+                    watching.cancel()
+                    session.say_lines(text, nl=False)
+                answer = await stream.answer()
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
         session.say("")
         return answer
+
+
+async def _say_why(kernel: "Kernel") -> None:
+    """Say what an answer waits for that does not begin, whenever that is another than before."""
+    from aios.errors import AiosError  # noqa: PLC0415  # keeps `aios --help` quick
+
+    said = ""
+    while True:
+        await asyncio.sleep(SILENCE_SECONDS)
+        try:
+            why = await _why(kernel)
+        except AiosError:  # the answer itself will tell
+            continue
+        if why and why != said:
+            said = why
+            session.warn(f"aios: waiting: {why}; Ctrl-C ends it")
+
+
+async def _why(kernel: "Kernel") -> str:
+    """Return what the caller's oldest call waits for; empty when it runs."""
+    if not await kernel.llm.models(timeout=2.0):
+        return "no inference server answers: see `aios logs gateway`"
+    calls = await kernel.queue.list(agent="me", timeout=2.0)
+    waiting = next((call for call in calls if call.state == "waiting"), None)
+    return (await kernel.queue.explain(waiting.name, timeout=2.0)).summary if waiting is not None else ""
 
 
 def chat(

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 MAX_SKEW = 30.0
 """Largest difference of the clocks that does no harm. Unit: seconds."""
+
+
+LEVELS: Final[Mapping[str, str]] = {
+    "namespaces": "namespaces (bubblewrap), the strongest level",
+    "landlock": "landlock and a keeper, the second level",
+    "single": "landlock in one process, the third level",
+}
+"""What keeps code in, by the kernel's word for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +85,33 @@ async def _sandbox(kernel: "Kernel", *, here: bool) -> Check:
     from aios.errors import AiosError  # noqa: PLC0415  # keeps `aios --help` quick
 
     try:
-        found = {tool.name: tool.available for tool in await kernel.tools.list()}
+        tools = await kernel.tools.list()
+        found = {tool.name: tool.available for tool in tools}
     except AiosError as error:
         return Check("sandbox", ok=False, detail=str(error), hint=error.hint)
-    return sandbox_check(found, bubblewrap=not here or shutil.which("bwrap") is not None)
+    level = next((tool.isolation for tool in tools if tool.isolation), "")
+    return sandbox_check(found, bubblewrap=not here or shutil.which("bwrap") is not None, level=level)
 
 
-def sandbox_check(tools: Mapping[str, bool], *, bubblewrap: bool) -> Check:
+def sandbox_check(tools: Mapping[str, bool], *, bubblewrap: bool, level: str = "") -> Check:
     """Judge what code a kernel runs by which of its own tools are available.
 
-    `bubblewrap`: it is installed, or whether it is cannot be known.
+    `bubblewrap`: it is installed, or whether it is cannot be known. `level`: what keeps code in, as the
+    kernel says it; empty: it does not.
     """
     code = [tools[name] for name in ("tools/python", "tools/shell") if name in tools]
-    better = "" if bubblewrap else "; bubblewrap would keep programs in better: install it"
+    kept = f", kept in by {LEVELS.get(level, level)}" if level else ""
+    better = (
+        ""
+        if bubblewrap or level == "namespaces"
+        else "; bubblewrap would keep programs in better: install it"
+    )
     if not code:
         return Check("sandbox", ok=True, detail="the kernel has no tools of its own that run code")
     if all(code):
-        return Check("sandbox", ok=True, detail=f"Python and commands are run{better}")
+        return Check("sandbox", ok=True, detail=f"Python and commands are run{kept}{better}")
     if any(code):
-        return Check("sandbox", ok=True, detail=f"Python is run, no other programs{better}")
+        return Check("sandbox", ok=True, detail=f"Python is run, no other programs{kept}{better}")
     return Check(
         "sandbox",
         ok=False,

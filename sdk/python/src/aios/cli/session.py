@@ -18,6 +18,8 @@ import typer
 from aios.cli import terminal
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from aios.errors import AiosError
     from aios.kernel import Kernel
 
@@ -33,6 +35,8 @@ _WHOLE = 100_000
 """Width of what is no terminal: more characters than any row has."""
 _SHORTEST = 6
 """Characters that a column keeps which may be cut."""
+_READABLE = 12
+"""Characters that any other column keeps; folded to less it reads as a column of letters."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -164,7 +168,8 @@ def table(
     """Print rows under column names.
 
     A file or a program gets each row whole, on a line of its own. In a terminal that is too narrow cells are
-    folded; if there are columns to `cut`, those are shortened instead and no other is touched.
+    folded; if there are columns to `cut`, those are shortened instead and no other is touched. In one too
+    narrow for that the cells of a row stand below one another.
     """
     from rich.table import Table  # noqa: PLC0415  # keeps `aios --help` quick
     from rich.text import Text  # noqa: PLC0415  # same
@@ -172,10 +177,18 @@ def table(
     if not rows:
         terminal.out(empty)
         return
-    grid = Table(box=None, pad_edge=False)
     cells = [[Text(terminal.line(str(cell))) for cell in row] for row in rows]
+    widths = [max(len(column), *(row[n].cell_len for row in cells)) for n, column in enumerate(columns)]
+    least = [
+        _SHORTEST if column in cut else min(w, _READABLE) for column, w in zip(columns, widths, strict=True)
+    ]
+    console = terminal.console(width=None if sys.stdout.isatty() else _WHOLE)
+    if sum(least) + len(least) - 1 > console.width:
+        _one_below_the_other(columns, cells)
+        return
+    grid = Table(box=None, pad_edge=False)
     for n, column in enumerate(columns):
-        whole = max(len(column), *(row[n].cell_len for row in cells)) if cut else None
+        whole = widths[n] if cut else None
         if column in cut:
             whole = _SHORTEST
             for row in cells:
@@ -183,8 +196,17 @@ def table(
         grid.add_column(column.upper(), overflow="fold", min_width=whole)
     for row in cells:
         grid.add_row(*row)
-    width = None if sys.stdout.isatty() else _WHOLE
-    terminal.console(width=width).print(grid, crop=not cut)
+    console.print(grid, crop=not cut)
+
+
+def _one_below_the_other(columns: Sequence[str], rows: "Sequence[Sequence[Text]]") -> None:
+    """Print each row as lines of a column's name and its cell: what no row of a narrow terminal can hold."""
+    wide = max(map(len, columns))
+    for number, row in enumerate(rows):
+        if number:
+            terminal.out("")
+        for column, cell in zip(columns, row, strict=True):
+            say(f"{column.upper():<{wide}} {cell.plain}" if column else cell.plain)
 
 
 def seconds(value: float | None) -> str:

@@ -73,6 +73,10 @@ class ToolInfo:
     unavailable_reason: str = ""
     """Why not."""
 
+    isolation: str = ""
+    """What keeps its code in, where it runs in the kernel's sandbox: `namespaces`, `landlock`, `single` or
+    `none`."""
+
     create_time: datetime | None = None
     """When it was registered."""
 

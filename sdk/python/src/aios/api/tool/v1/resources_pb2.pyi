@@ -167,7 +167,7 @@ class ProviderDriver(_message.Message):
     def __init__(self, lease: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Tool(_message.Message):
-    __slots__ = ("name", "title", "description", "parameters_schema", "result_schema", "effect", "max_concurrency", "timeout", "builtin", "python", "http", "mcp", "provider", "locks", "labels", "requires_approval", "returns_untrusted", "owner", "create_time", "update_time", "etag", "available", "unavailable_reason", "parameters_schema_json", "result_schema_json", "vouched", "untrusted")
+    __slots__ = ("name", "title", "description", "parameters_schema", "result_schema", "effect", "max_concurrency", "timeout", "builtin", "python", "http", "mcp", "provider", "locks", "labels", "requires_approval", "returns_untrusted", "owner", "create_time", "update_time", "etag", "available", "unavailable_reason", "parameters_schema_json", "result_schema_json", "vouched", "untrusted", "isolation")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -202,6 +202,7 @@ class Tool(_message.Message):
     RESULT_SCHEMA_JSON_FIELD_NUMBER: _ClassVar[int]
     VOUCHED_FIELD_NUMBER: _ClassVar[int]
     UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
     name: str
     title: str
     description: str
@@ -229,7 +230,8 @@ class Tool(_message.Message):
     result_schema_json: str
     vouched: bool
     untrusted: bool
-    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., parameters_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., result_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., effect: _Optional[_Union[ToolEffect, str]] = ..., max_concurrency: _Optional[int] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., builtin: _Optional[_Union[BuiltinDriver, _Mapping]] = ..., python: _Optional[_Union[PythonDriver, _Mapping]] = ..., http: _Optional[_Union[HttpDriver, _Mapping]] = ..., mcp: _Optional[_Union[McpDriver, _Mapping]] = ..., provider: _Optional[_Union[ProviderDriver, _Mapping]] = ..., locks: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., requires_approval: bool = ..., returns_untrusted: bool = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., available: bool = ..., unavailable_reason: _Optional[str] = ..., parameters_schema_json: _Optional[str] = ..., result_schema_json: _Optional[str] = ..., vouched: bool = ..., untrusted: bool = ...) -> None: ...
+    isolation: str
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., parameters_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., result_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., effect: _Optional[_Union[ToolEffect, str]] = ..., max_concurrency: _Optional[int] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., builtin: _Optional[_Union[BuiltinDriver, _Mapping]] = ..., python: _Optional[_Union[PythonDriver, _Mapping]] = ..., http: _Optional[_Union[HttpDriver, _Mapping]] = ..., mcp: _Optional[_Union[McpDriver, _Mapping]] = ..., provider: _Optional[_Union[ProviderDriver, _Mapping]] = ..., locks: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., requires_approval: bool = ..., returns_untrusted: bool = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., available: bool = ..., unavailable_reason: _Optional[str] = ..., parameters_schema_json: _Optional[str] = ..., result_schema_json: _Optional[str] = ..., vouched: bool = ..., untrusted: bool = ..., isolation: _Optional[str] = ...) -> None: ...
 
 class CallError(_message.Message):
     __slots__ = ("reason", "message", "details", "untrusted")
