@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -69,6 +70,14 @@ def read(process: str, text: str) -> Line:
     return Line(process, text)
 
 
+class _PrivateFile(logging.handlers.RotatingFileHandler):
+    """A log that its owner alone reads: it names agents and what they do."""
+
+    def _open(self) -> TextIOWrapper:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return os.fdopen(os.open(self.baseFilename, flags, 0o600), "a", encoding=self.encoding)
+
+
 class LogFiles:
     """One file for each process, in the data directory; of bounded size."""
 
@@ -76,9 +85,7 @@ class LogFiles:
         folder = data_dir / LOGS
         folder.mkdir(mode=0o700, exist_ok=True)
         self._handlers = {
-            name: logging.handlers.RotatingFileHandler(
-                folder / f"{name}.log", maxBytes=MOST_BYTES, backupCount=1, encoding="utf-8", delay=True
-            )
+            name: _PrivateFile(folder / f"{name}.log", maxBytes=MOST_BYTES, backupCount=1, encoding="utf-8")
             for name in processes
         }
 

@@ -23,12 +23,14 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 
 @asynccontextmanager
-async def aios_up(data_dir: Path, port: int, *more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def aios_up(
+    data_dir: Path, port: int, *more: str, level: str = "warning"
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run the command; it is stopped at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).parent / "aios"),
         *("up", "--data-dir", str(data_dir), "--port", str(port), *more),
-        env={**os.environ, "AIOS_LOG_LEVEL": "warning"},
+        env={**os.environ, "AIOS_LOG_LEVEL": level},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
@@ -51,6 +53,18 @@ async def aios_env(data_dir: Path, port: int, agent: str) -> dict[str, str]:
     told, _ = await process.communicate()
     found: dict[str, str] = json.loads(told)
     return found
+
+
+async def aios_command(data_dir: Path, *words: str) -> tuple[int | None, str]:
+    """Run a command for the kernel of a data directory; return its exit status and what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        *(str(Path(sys.executable).parent / "aios"), *words),
+        env={**os.environ, "AIOS_DATA_DIR": str(data_dir)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told, _ = await process.communicate()
+    return process.returncode, told.decode()
 
 
 async def models(variables: dict[str, str]) -> list[str]:
@@ -93,14 +107,28 @@ async def test_it_comes_up_and_stops_cleanly_leaving_no_process_and_no_port(tmp_
     port = free_base_port(usual=False)
     plan = KernelPlan(data_dir=tmp_path, base_port=port)
     await asyncio.to_thread(leave_open, tmp_path)
-    async with aios_up(tmp_path, port) as process:
+    async with aios_up(tmp_path, port, level="info") as process:
         started = await read_until(process, "aios is up at")
         kept = await asyncio.to_thread(modes, tmp_path)
         assert "model AIOS demo model" in (await read_until(process, "model "))[-1]
-        process.send_signal(signal.SIGTERM)
+        await read_until(process, "aios down")
+        status, standing = await aios_command(tmp_path, "status", "--json")
+        _, logged = await aios_command(tmp_path, "logs", "access", "--json")
+        second, refused = await aios_command(tmp_path, "up", "--port", str(free_base_port(usual=False)))
+        ended, _ = await aios_command(tmp_path, "down")
         async with asyncio.timeout(30):
             code = await process.wait()
+        gone, _ = await aios_command(tmp_path, "status")
 
+    told = json.loads(standing)
+    assert (status, told["running"], told["lacking"]) == (0, True, {})
+    assert set(told["kernel"]["pids"]) == {each.name for each in plan.processes()}
+    assert told["kernel"]["pid"] == process.pid
+    lines = [json.loads(line)["line"] for line in logged.splitlines()]
+    assert any("Running upgrade" in str(line) for line in lines), "kept in the file"
+    assert not any("Running upgrade" in line for line in started), "and not printed"
+    assert (second, f"process {process.pid}" in refused) == (2, True)
+    assert (ended, gone) == (0, 3)
     assert any("closed to them" in line for line in started)
     assert "access.db-wal" in kept
     assert {name: mode for name, mode in kept.items() if mode & 0o077} == {}
@@ -167,14 +195,16 @@ async def test_a_killed_supervisor_leaves_no_process_behind(tmp_path: Path) -> N
         await until(lambda: all(is_free(each) for one in plan.processes() for each in one.ports), within=30)
 
 
-async def test_a_process_that_cannot_start_as_configured_stops_the_start(tmp_path: Path) -> None:
+async def test_a_process_that_cannot_start_as_configured_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = free_base_port(usual=False)
-    os.environ["AIOS_MEMORY_MAX_NOTES_TYPO"] = "1"
-    try:
-        async with aios_up(tmp_path, port) as process:
-            output, _ = await process.communicate()
-    finally:
-        del os.environ["AIOS_MEMORY_MAX_NOTES_TYPO"]
+    monkeypatch.setenv("AIOS_SCHEDULER_POLICY", "nonsense")
+    async with aios_up(tmp_path, port) as process:
+        output, _ = await process.communicate()
 
     assert process.returncode == 2
-    assert "AIOS_MEMORY_MAX_NOTES_TYPO: unknown variable" in output.decode()
+    text = output.decode()
+    assert text.count("AIOS_SCHEDULER_POLICY: unknown policy 'nonsense'; known: adaptive, edf") == 1
+    assert "starting it again" not in text
+    assert "Traceback" not in text

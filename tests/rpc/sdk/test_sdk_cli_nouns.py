@@ -252,3 +252,44 @@ def test_no_color_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "dumb")
     assert not terminal.is_coloured()
+
+
+def test_an_agent_is_changed_gets_another_key_and_is_deleted(run: Run) -> None:
+    first = json.loads(run("agents", "register", "amy", "--weight", "3", "--json")[1])["agent_key"]
+
+    assert run("agents", "update", "amy")[0] == 2, "nothing to change"
+    assert run("agents", "update", "amy", "--kind", "author", "--priority", "4", "--label", "a=b")[0] == 0
+    (changed,) = json.loads(run("agents", "--json")[1])
+    assert (changed["kind"], changed["labels"]) == ("author", {"a": "b"})
+    assert (changed["hints"]["priority"], changed["hints"]["weight"]) == (4, 3), "what is not named stays"
+    assert run("agents", "update", "amy", "--label", "x")[0] == 2
+
+    again = json.loads(run("agents", "key", "amy", "--json")[1])["agent_key"]
+    assert again != first
+    assert run("agents", "key", "amy", "--old-keys", "burn")[0] == 2
+    assert run("agents", "delete", "amy", "--yes")[1] == "agents/amy is being deleted\n"
+    assert run("agents", "show", "amy")[0] == 1
+
+
+def test_a_policy_that_is_set_says_how_long_it_holds(run: Run) -> None:
+    _, _, err = run("policy", "set", "rr")
+    assert "until the scheduler starts again; AIOS_SCHEDULER_POLICY" in err
+    assert run("policy", "set", "rr", "--json")[2] == ""
+
+
+def test_tools_are_registered_and_removed(fake: FakeKernel, run: Run, tmp_path: Path) -> None:
+    source, schema = tmp_path / "twice.py", tmp_path / "schema.json"
+    source.write_text("def twice(n):\n    return 2 * n\n")
+    schema.write_text('{"type": "object", "properties": {"n": {"type": "integer"}}}')
+    words = ("tools", "register", "twice", "--description", "Doubles.")
+
+    assert run(*words)[0] == 2, "neither a source nor an address"
+    assert run(*words, str(source), "--url", "https://h")[0] == 2, "both"
+    assert run(*words, str(source), "--effect", "magic")[0] == 2
+    assert run(*words, str(source), "--parameters", str(schema))[1].startswith("tools/twice")
+    (asked,) = [call.request["tool"] for call in fake.calls if call.method == "RegisterTool"]
+    assert asked["python"]["function"] == "twice"
+    assert "twice" in run("tools")[1]
+    assert run("tools", "unregister", "twice")[1] == "removed twice\n"
+    schema.write_text("[1]")
+    assert run(*words, "--url", "https://h", "--parameters", str(schema))[0] == 2

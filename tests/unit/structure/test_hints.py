@@ -101,6 +101,6 @@ def test_a_refused_permission_says_which_grant_gives_it_or_that_none_does(action
 
 
 def test_a_hint_is_as_exact_as_the_facts() -> None:
-    assert "`aios env bob`" in hint_of("AGENT_EXISTS", {"agent": "agents/bob"})
+    assert "`aios agents key bob`" in hint_of("AGENT_EXISTS", {"agent": "agents/bob"})
     assert "at most 8" in hint_of("NEVER_FITS", {"gang_size": "9", "slots": "8"})
     assert hint_of("SOMETHING_NEW", {}) == ""

@@ -49,8 +49,8 @@ HINTS: Final[Mapping[str, str]] = {
         "See which agents there are with `aios ps --all`, or make it: `aios agents register AGENT`."
     ),
     "AGENT_EXISTS": (
-        "Choose another id; or go on as that agent: `aios env AGENT` keeps and prints its key. "
-        "See it with `aios agents show AGENT`."
+        "Choose another id; or go on as that agent: `get_or_register` in Python, or a new key of it by "
+        "`aios agents key AGENT`. See it with `aios agents show AGENT`."
     ),
     "POLICY_INVALID": "Correct the policy's text where the message points.",
     "RULE_NOT_FOUND": "See which rules there are: `aios grants`.",

@@ -1,18 +1,30 @@
 """`aios agents` and `aios ps`."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aios.cli import session
+from aios.cli import session, terminal
 from aios.cli.nouns import noun
 
 if TYPE_CHECKING:
     from aios.kernel import Kernel
-    from aios.types.agents import AgentInfo
+    from aios.types.agents import AgentHandle, AgentInfo
     from aios.types.queue import Syscall
+
+
+class OldKey(StrEnum):
+    """What becomes of an agent's keys when it gets another."""
+
+    END = "end"
+    END_WITH_TOKENS = "end_with_tokens"
+    KEEP = "keep"
+
 
 app = noun("Register agents and steer them.")
 
@@ -61,8 +73,86 @@ def register(
     handle = session.call(
         lambda kernel: kernel.agents.register(agent_id, parent=parent, kind=kind, hints=hints, ttl=ttl)
     )
+    _tell_key(handle)
+
+
+def _tell_key(handle: "AgentHandle") -> None:
     told = {"name": handle.name, "agent_key": handle.credential.agent_key}
     session.emit(told, lambda: session.say_lines(f"{handle.name}\nagent key: {handle.credential.agent_key}"))
+
+
+@app.command("key")
+def issue_key(
+    agent: Agent,
+    *,
+    old_keys: Annotated[
+        OldKey, typer.Option(help="What becomes of those until now: end_with_tokens when one has leaked.")
+    ] = OldKey.END,
+    reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "",
+) -> None:
+    """Make an agent another key, as when its own was lost, and print it; it is shown only here."""
+    handle = session.call(
+        lambda kernel: kernel.agents.issue_key(agent, old_keys=old_keys.value, reason=reason)
+    )
+    _tell_key(handle)
+
+
+@app.command()
+def update(
+    agent: Agent,
+    *,
+    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    kind: Annotated[str | None, typer.Option(help="What sort of agent it is.")] = None,
+    scheduling_class: Annotated[
+        str | None, typer.Option("--class", help="realtime, interactive, normal, batch or idle.")
+    ] = None,
+    weight: Annotated[int | None, typer.Option(help="Share against its siblings.")] = None,
+    priority: Annotated[int | None, typer.Option(help="-20 (early) to 19.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE; repeat it. Takes the place of all labels.")
+    ] = None,
+) -> None:
+    """Change what is said of an agent, or how it is scheduled; the rest stays."""
+    said = {"scheduling_class": scheduling_class, "weight": weight, "priority": priority}
+    changed_hints: dict[str, Any] = {key: value for key, value in said.items() if value is not None}
+    if name is None and kind is None and not changed_hints and label is None:
+        raise typer.BadParameter("say what to change: --name, --kind, --class, --weight, --priority, --label")
+    labels = None if label is None else dict(_label(text) for text in label)
+
+    async def work(kernel: "Kernel") -> "AgentInfo":
+        hints, etag = None, ""
+        if changed_hints:  # they are replaced as a whole: those that are not named are read first
+            known = await kernel.agents.get(agent)
+            hints, etag = replace(known.hints, **changed_hints), known.etag
+        return await kernel.agents.update(
+            agent, display_name=name, kind=kind, hints=hints, labels=labels, etag=etag
+        )
+
+    changed = session.call(work)
+    session.emit(changed, lambda: _table([changed]))
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise typer.BadParameter(f"say NAME=VALUE, not {text!r}", param_hint="--label")
+    return key, value
+
+
+@app.command()
+def delete(
+    agent: Agent,
+    *,
+    reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """End an agent and all below it, and delete everything of them for good: `kill` and `purge` as one."""
+    if not yes and sys.stdin.isatty():
+        typer.confirm(
+            f"delete {terminal.line(agent)}, all below it and all their data?", abort=True, err=True
+        )
+    gone = session.call(lambda kernel: kernel.agents.delete(agent, reason=reason))
+    session.emit(gone, lambda: session.say(f"{gone.name} is being deleted"))
 
 
 @app.command()

@@ -143,7 +143,7 @@ def set_policy(
     ] = None,
     lane: Lane = "inference",
 ) -> None:
-    """Put a policy in charge; waiting and running calls stay."""
+    """Put a policy in charge until the scheduler starts again; waiting and running calls stay."""
     parameters = dict(_pair(text) for text in parameter or ())
     chosen = cast("SchedulingClass", scheduling_class)
     found = session.call(
@@ -152,6 +152,11 @@ def set_policy(
         )
     )
     session.emit(found, lambda: _classes(found))
+    if not session.options.get().as_json:
+        variable = "AIOS_SCHEDULER_POLICY" if lane == "inference" else "AIOS_SCHEDULER_TOOL_POLICY"
+        session.warn(
+            f"aios: this holds until the scheduler starts again; {variable} at its start is for good"
+        )
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aios.cli import session
-from aios.cli.drafts import tools_app  # whose commands lie beside these
+from aios.cli.registered import tools_app  # whose commands lie beside these
 
 if TYPE_CHECKING:
     from aios.types.web import ApiResult, EgressInfo

@@ -187,7 +187,8 @@ class SchedulerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SetPolicy(self, request, context):
-        """Puts a policy in charge of a class. Waiting and running calls stay. Idempotent.
+        """Puts a policy in charge of a class, until it is replaced or the scheduler starts again, which begins with the policies of
+        its configuration. Waiting and running calls stay. Idempotent.
         Errors: INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY (also a parameter out of its range), INVALID_REQUEST (a parameter
         that is no value at all, such as NaN or a list); PERMISSION_DENIED.
         """

@@ -82,7 +82,8 @@ class SchedulerServiceStub:
     Errors: INVALID_ARGUMENT INVALID_REQUEST; PERMISSION_DENIED. Read only.
     """
     SetPolicy: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.SetPolicyRequest, _scheduler_pb2.SetPolicyResponse]
-    """Puts a policy in charge of a class. Waiting and running calls stay. Idempotent.
+    """Puts a policy in charge of a class, until it is replaced or the scheduler starts again, which begins with the policies of
+    its configuration. Waiting and running calls stay. Idempotent.
     Errors: INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY (also a parameter out of its range), INVALID_REQUEST (a parameter
     that is no value at all, such as NaN or a list); PERMISSION_DENIED.
     """
@@ -161,7 +162,8 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     Errors: INVALID_ARGUMENT INVALID_REQUEST; PERMISSION_DENIED. Read only.
     """
     SetPolicy: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.SetPolicyRequest, _scheduler_pb2.SetPolicyResponse]  # type: ignore[assignment]
-    """Puts a policy in charge of a class. Waiting and running calls stay. Idempotent.
+    """Puts a policy in charge of a class, until it is replaced or the scheduler starts again, which begins with the policies of
+    its configuration. Waiting and running calls stay. Idempotent.
     Errors: INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY (also a parameter out of its range), INVALID_REQUEST (a parameter
     that is no value at all, such as NaN or a list); PERMISSION_DENIED.
     """
@@ -291,7 +293,8 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scheduler_pb2.SetPolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scheduler_pb2.SetPolicyResponse, _abc.Awaitable[_scheduler_pb2.SetPolicyResponse]]:
-        """Puts a policy in charge of a class. Waiting and running calls stay. Idempotent.
+        """Puts a policy in charge of a class, until it is replaced or the scheduler starts again, which begins with the policies of
+        its configuration. Waiting and running calls stay. Idempotent.
         Errors: INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY (also a parameter out of its range), INVALID_REQUEST (a parameter
         that is no value at all, such as NaN or a list); PERMISSION_DENIED.
         """
