@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import aios
 from aios.kernel import Kernel
-from launcher.demo import approval, crash
+from launcher.demo import approval, console, crash
 from launcher.demo.board import Board
 from launcher.demo.comparison import figures, sentence, table
 from launcher.demo.devices import Shown
@@ -51,6 +51,7 @@ class Stage:
         token = self._plan.admin_token_file.read_text().strip()
         async with aios.connect(self._plan.gateway, token=token) as admin:
             self._say(f"tasks      drawn by seeds {self._told_seeds()}; again: {self._command()}")
+            self._say(f"console    {await console.told(self._plan.door, token)}")
             rounds = Rounds(
                 admin, deal(self._seeds), self._console, own_model=not self._plan.backends.attached
             )

@@ -10,6 +10,7 @@ import aios
 from aios import errors
 from aios.agent import AgentResult, Step, ToolRun
 from aios.kernel import Kernel
+from aios.types.agents import Hints
 from launcher.demo.checks import Evidence, fault
 from launcher.demo.tasks import OFFERED, Cast, Task
 from services.tgi_local.demo_model.asked import SYSTEM
@@ -30,6 +31,7 @@ class Worker(aios.Agent):
     tools: ClassVar[Sequence[str]] = OFFERED
     max_steps: ClassVar[int] = MOST_STEPS
     max_tokens: ClassVar[int] = MOST_TOKENS
+    hints: ClassVar[Hints | None] = Hints(max_wait=TASK_SECONDS)
 
 
 @dataclass(slots=True)

@@ -106,19 +106,24 @@ def _times(count: int, make: Callable[[random.Random], Task], rng: random.Random
 
 
 def _word(rng: random.Random) -> str:
-    """Make a word up that training kept out: an answer shows what was read, not what was learnt."""
-    parts = (_ONSETS, _VOWELS, _CODAS) * 2
-    while not kept_out(word := "".join(rng.choice(part) for part in parts)):
-        pass
-    return word
+    return _words(rng, 1)[0]
 
 
 def _words(rng: random.Random, count: int) -> list[str]:
-    """Return `count` different words."""
-    words: dict[str, None] = {}
+    """Make words up that training kept out: an answer shows what was read, not what was learnt.
+
+    No two of their syllables begin alike: where they do, the demo model takes one for the other.
+    """
+    words: list[str] = []
+    begun: set[str] = set()
     while len(words) < count:
-        words[_word(rng)] = None
-    return list(words)
+        syllables = [tuple(rng.choice(part) for part in (_ONSETS, _VOWELS, _CODAS)) for _ in range(2)]
+        beginnings = {onset + vowel[0] for onset, vowel, _ in syllables}
+        word = "".join("".join(syllable) for syllable in syllables)
+        if kept_out(word) and len(beginnings) == len(syllables) and not beginnings & begun:
+            words.append(word)
+            begun |= beginnings
+    return words
 
 
 def _ask(rng: random.Random, kind: str, **values: str) -> str:
@@ -126,7 +131,7 @@ def _ask(rng: random.Random, kind: str, **values: str) -> str:
 
 
 def _sum(rng: random.Random) -> Task:
-    left, right = rng.randint(10, 999_999), rng.randint(10, 999_999)
+    left, right = rng.randint(10, 99_999), rng.randint(10, 99_999)
     return _calculation(rng, f"{left} + {right}", left + right)
 
 
@@ -167,10 +172,10 @@ def _conversion(rng: random.Random) -> Task:
 
 def _searcher(rng: random.Random) -> Cast:
     """One file a hand: a search tells files that are alike, too, and long lists are beyond the demo model."""
-    name, subject = _words(rng, 2)
+    name, before, subject, behind = _words(rng, 4)
     path = f"{name}.txt"
     task = Task(_ask(rng, "search", q=subject), "Found: ", (path,), found=path)
-    return Cast("hal", "search", [task], files={path: f"about {subject} and nothing else"})
+    return Cast("hal", "search", [task], files={path: f"{before} {subject} {behind}"})
 
 
 def _product_to_note(rng: random.Random) -> Task:

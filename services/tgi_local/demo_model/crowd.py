@@ -1,4 +1,6 @@
-"""Conversations like those of `make demo`, to train on.
+"""Conversations like those of `make demo`, to train on and, with words that training kept out, to judge by.
+
+    python -m services.tgi_local.demo_model.crowd --eval /tmp/crowd.jsonl
 
 The values are drawn as everywhere in training; the words that the demo itself asks about are kept out
 (`words.kept_out`).
@@ -7,15 +9,20 @@ The values are drawn as everywhere in training; the words that the demo itself a
 # Shares of a mixture are read best where they are drawn; docstrings name what is made.
 # ruff: noqa: PLR2004, D401
 
+import argparse
+import json
 import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from services.tgi_local.demo_model.asked import ASKED, SYSTEM, TOOLS
 from services.tgi_local.demo_model.chains import chain_of
 from services.tgi_local.demo_model.chat import Tool, system_content
 from services.tgi_local.demo_model.episodes import Episode, Maker, Part, Step
-from services.tgi_local.demo_model.generate import PARAMS, Conversation
+from services.tgi_local.demo_model.generate import PARAMS, Conversation, eval_row
 from services.tgi_local.demo_model.scenes import CHAIN, DESCRIPTIONS
-from services.tgi_local.demo_model.words import Values
+from services.tgi_local.demo_model.words import CODAS, ONSETS, VOWELS, Values, kept_out
 
 ARITHMETIC = {"arithmetic", "add", "subtract", "multiply", "divide", "percent"}
 
@@ -33,6 +40,7 @@ SHARES = {
     "recall_add": 3,
 }
 """How often each is drawn: more where the model erred more."""
+SYLLABLE = (ONSETS, VOWELS, CODAS)
 
 
 def single(maker: Maker, kind: str, phrasing: str) -> Episode:
@@ -44,7 +52,11 @@ def single(maker: Maker, kind: str, phrasing: str) -> Episode:
 
 def episode(maker: Maker) -> Episode:
     """Draw one exchange of a kind that the demo asks for."""
-    kind = maker.rng.choices(list(SHARES), list(SHARES.values()))[0]
+    return episode_of(maker, maker.rng.choices(list(SHARES), list(SHARES.values()))[0])
+
+
+def episode_of(maker: Maker, kind: str) -> Episode:
+    """Draw one exchange of a kind."""
     phrasing = maker.rng.choice(ASKED[kind])
     if kind in CHAIN:
         return chain_of(maker, kind, phrasing)
@@ -87,6 +99,16 @@ class CrowdMaker(Maker):
         return text
 
 
+class KeptOutValues(CrowdValues):
+    """Draws only made-up words that training kept out, as the demo does."""
+
+    def pseudo_word(self) -> str:
+        """A made-up word of two syllables."""
+        while not kept_out(word := "".join(self.rng.choice(part) for part in SYLLABLE * 2)):
+            pass
+        return word
+
+
 def _maker(rng: random.Random) -> Maker:
     """Two in three exchanges have the demo's shapes, the others those of all training."""
     digits = rng.choice(((1, 6), (3, 6)))
@@ -103,3 +125,30 @@ def conversation(rng: random.Random) -> Conversation:
         rng.shuffle(tools)
         tools = [Tool(t.name, t.params, rng.choice(DESCRIPTIONS[t.name])) for t in tools]
     return Conversation(system_content(SYSTEM, tools), (episode(maker),))
+
+
+def eval_rows(seed: int, per_kind: int) -> Iterator[dict[str, Any]]:
+    """Rows of the set `demo`: the demo's tools, system turn and kinds, in words that training kept out."""
+    rng = random.Random(seed)  # noqa: S311  # reproducible data, not secrets
+    tools = [Tool(name, PARAMS[name], text) for name, text in TOOLS]
+    for kind in ASKED:
+        for _ in range(per_kind):
+            maker = CrowdMaker(KeptOutValues(rng), error_rate=0.0)
+            talk = Conversation(system_content(SYSTEM, tools), (episode_of(maker, kind),))
+            yield eval_row(talk, "demo", kind)
+
+
+def main() -> None:
+    """Write an evaluation set."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--eval", type=Path, required=True)
+    parser.add_argument("--per-kind", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=7_000_004)
+    args = parser.parse_args()
+    rows = eval_rows(args.seed, args.per_kind)
+    lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
+    args.eval.write_text("".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -186,23 +186,27 @@ def eval_rows(seed: int, per_task: int) -> Iterator[dict[str, Any]]:
         tasks = list(SINGLES) if kind == "phrasing" else [*SINGLES, "parallel", "chain", "chain", "talk"]
         for task in tasks:
             for _ in range(per_task // 2 if kind in {"order", "long"} else per_task):
-                talk = eval_conversation(rng, kind, task)
-                judged = talk.episodes[-1]
-                prompt = Conversation(talk.system, talk.episodes[:-1]).messages()
-                yield {
-                    "set": kind,
-                    "task": task,
-                    "kind": judged.task,
-                    "messages": [*prompt, {"role": "user", "content": judged.user}],
-                    "steps": [
-                        {
-                            "calls": [{"name": c.name, "arguments": dict(c.arguments)} for c in s.calls],
-                            "results": list(s.results),
-                        }
-                        for s in judged.steps
-                    ],
-                    "answer": judged.answer,
-                }
+                yield eval_row(eval_conversation(rng, kind, task), kind, task)
+
+
+def eval_row(talk: Conversation, kind: str, task: str) -> dict[str, Any]:
+    """Make a row of a conversation whose last exchange is judged."""
+    judged = talk.episodes[-1]
+    prompt = Conversation(talk.system, talk.episodes[:-1]).messages()
+    return {
+        "set": kind,
+        "task": task,
+        "kind": judged.task,
+        "messages": [*prompt, {"role": "user", "content": judged.user}],
+        "steps": [
+            {
+                "calls": [{"name": c.name, "arguments": dict(c.arguments)} for c in s.calls],
+                "results": list(s.results),
+            }
+            for s in judged.steps
+        ],
+        "answer": judged.answer,
+    }
 
 
 def main() -> None:

@@ -128,14 +128,16 @@ class OneProcess:
         self.waited.append(timeout)
 
 
+@dataclass
 class BusyQueue:
-    """A queue where calls run and wait from the second look on."""
+    """A queue where calls run and wait after some looks."""
 
-    looks = 0
+    idle: int
+    looks: int = 0
 
     async def state(self) -> Any:
         self.looks += 1
-        busy = int(self.looks > 1)
+        busy = int(self.looks > self.idle)
         inference = SimpleNamespace(lane="inference", running_count=4 * busy, waiting_count=7 * busy)
         return SimpleNamespace(
             classes=[inference, SimpleNamespace(lane="tool", running_count=9, waiting_count=9)]
@@ -150,13 +152,14 @@ def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
     process.wait()
 
 
-async def test_the_scheduler_is_killed_once_calls_run_and_wait_and_its_successor_awaited(
-    sleeper: "subprocess.Popen[bytes]",
+@pytest.mark.parametrize(("idle", "early"), [(1, 2), (2, 1)])
+async def test_the_scheduler_is_killed_in_the_middle_of_the_work_and_its_successor_awaited(
+    sleeper: "subprocess.Popen[bytes]", idle: int, early: int
 ) -> None:
     processes = OneProcess(sleeper)
-    queue = BusyQueue()
+    queue = BusyQueue(idle)
 
-    kill = await crash.kill_while_busy(SimpleNamespace(queue=queue), processes, lambda: queue.looks > 2)  # type: ignore[arg-type]
+    kill = await crash.kill_while_busy(SimpleNamespace(queue=queue), processes, lambda: queue.looks > early)  # type: ignore[arg-type]
 
     assert processes.process.wait(5) == -9
     assert (kill.pid, kill.successor) == (processes.process.pid, os.getpid())

@@ -72,8 +72,12 @@ async def test_who_hangs_up_has_not_answered() -> None:
         assert await ask_at_the_terminal("approve?", 5.0) is None
 
 
-async def test_without_a_terminal_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    with open(os.devnull) as nothing:  # noqa: ASYNC230, PTH123 - a stand-in for standard input
-        monkeypatch.setattr(sys, "stdin", nothing)
+@pytest.mark.parametrize(("name", "mode"), [("stdin", "r"), ("stdout", "w")])
+async def test_without_a_terminal_nobody_is_asked(
+    monkeypatch: pytest.MonkeyPatch, name: str, mode: str
+) -> None:
+    with terminal() as keyboard, open(os.devnull, mode) as nothing:  # noqa: ASYNC230, PTH123 - a stand-in
+        await types(keyboard, "y\n")
+        monkeypatch.setattr(sys, name, nothing)
 
-        assert await ask_at_the_terminal("approve?", 5.0) is None
+        assert await ask_at_the_terminal("approve?", 0.2) is None
