@@ -25,14 +25,14 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61ios/api/common/v1/quotas.proto\x12\x12\x61ios.api.common.v1\x1a\x1b\x62uf/validate/validate.proto\"\x9f\x01\n\nQuotaUsage\x12)\n\x05quota\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[a-z][a-z_]{0,62}$\x12\x37\n\x05level\x18\x02 \x01(\x0e\x32\x1e.aios.api.common.v1.QuotaLevelB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x15\n\x04used\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x16\n\x05limit\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00*n\n\nQuotaLevel\x12\x1b\n\x17QUOTA_LEVEL_UNSPECIFIED\x10\x00\x12\x15\n\x11QUOTA_LEVEL_AGENT\x10\x01\x12\x14\n\x10QUOTA_LEVEL_TREE\x10\x02\x12\x16\n\x12QUOTA_LEVEL_TENANT\x10\x03\x42H\n\x12\x61ios.api.common.v1P\x01Z\x1b\x61ios/api/common/v1;commonv1\xaa\x02\x12\x41ios.Api.Common.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61ios/api/common/v1/quotas.proto\x12\x12\x61ios.api.common.v1\x1a\x1b\x62uf/validate/validate.proto\"\x9f\x01\n\nQuotaUsage\x12)\n\x05quota\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[a-z][a-z_]{0,62}$\x12\x37\n\x05level\x18\x02 \x01(\x0e\x32\x1e.aios.api.common.v1.QuotaLevelB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x15\n\x04used\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x16\n\x05limit\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00*n\n\nQuotaLevel\x12\x1b\n\x17QUOTA_LEVEL_UNSPECIFIED\x10\x00\x12\x15\n\x11QUOTA_LEVEL_AGENT\x10\x01\x12\x14\n\x10QUOTA_LEVEL_TREE\x10\x02\x12\x16\n\x12QUOTA_LEVEL_TENANT\x10\x03\x42U\n\x12\x61ios.api.common.v1B\x0bQuotasProtoP\x01Z\x1b\x61ios/api/common/v1;commonv1\xaa\x02\x12\x41ios.Api.Common.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aios.api.common.v1.quotas_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\022aios.api.common.v1P\001Z\033aios/api/common/v1;commonv1\252\002\022Aios.Api.Common.V1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\022aios.api.common.v1B\013QuotasProtoP\001Z\033aios/api/common/v1;commonv1\252\002\022Aios.Api.Common.V1'
   _globals['_QUOTAUSAGE'].fields_by_name['quota']._loaded_options = None
   _globals['_QUOTAUSAGE'].fields_by_name['quota']._serialized_options = b'\272H\027r\0252\023^[a-z][a-z_]{0,62}$'
   _globals['_QUOTAUSAGE'].fields_by_name['level']._loaded_options = None

@@ -26,14 +26,14 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ios/api/tool/v1/egress.proto\x12\x10\x61ios.api.tool.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x01\n\x0c\x45gressPolicy\x12\x10\n\x08narrowed\x18\x01 \x01(\x08\x12%\n\x07origins\x18\x02 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x80\x02\x18\x01\"\x07r\x05\x10\x08\x18\xac\x02\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61llowed\x18\x05 \x03(\t\"\x83\x01\n\x16SetEgressPolicyRequest\x12\x36\n\x06policy\x18\x01 \x01(\x0b\x32\x1e.aios.api.tool.v1.EgressPolicyB\x06\xbaH\x03\xc8\x01\x01\x12\x31\n\nrequest_id\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{0,64}$\"I\n\x17SetEgressPolicyResponse\x12.\n\x06policy\x18\x01 \x01(\x0b\x32\x1e.aios.api.tool.v1.EgressPolicy\"\x18\n\x16GetEgressPolicyRequest\"I\n\x17GetEgressPolicyResponse\x12.\n\x06policy\x18\x01 \x01(\x0b\x32\x1e.aios.api.tool.v1.EgressPolicyB@\n\x10\x61ios.api.tool.v1P\x01Z\x17\x61ios/api/tool/v1;toolv1\xaa\x02\x10\x41ios.Api.Tool.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ios/api/tool/v1/egress.proto\x12\x10\x61ios.api.tool.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x01\n\x0c\x45gressPolicy\x12\x10\n\x08narrowed\x18\x01 \x01(\x08\x12%\n\x07origins\x18\x02 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x80\x02\x18\x01\"\x07r\x05\x10\x08\x18\xac\x02\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61llowed\x18\x05 \x03(\t\"\x83\x01\n\x16SetEgressPolicyRequest\x12\x36\n\x06policy\x18\x01 \x01(\x0b\x32\x1e.aios.api.tool.v1.EgressPolicyB\x06\xbaH\x03\xc8\x01\x01\x12\x31\n\nrequest_id\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{0,64}$\"I\n\x17SetEgressPolicyResponse\x12.\n\x06policy\x18\x01 \x01(\x0b\x32\x1e.aios.api.tool.v1.EgressPolicy\"\x18\n\x16GetEgressPolicyRequest\"I\n\x17GetEgressPolicyResponse\x12.\n\x06policy\x18\x01 \x01(\x0b\x32\x1e.aios.api.tool.v1.EgressPolicyBM\n\x10\x61ios.api.tool.v1B\x0b\x45gressProtoP\x01Z\x17\x61ios/api/tool/v1;toolv1\xaa\x02\x10\x41ios.Api.Tool.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aios.api.tool.v1.egress_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\020aios.api.tool.v1P\001Z\027aios/api/tool/v1;toolv1\252\002\020Aios.Api.Tool.V1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020aios.api.tool.v1B\013EgressProtoP\001Z\027aios/api/tool/v1;toolv1\252\002\020Aios.Api.Tool.V1'
   _globals['_EGRESSPOLICY'].fields_by_name['origins']._loaded_options = None
   _globals['_EGRESSPOLICY'].fields_by_name['origins']._serialized_options = b'\272H\021\222\001\016\020\200\002\030\001\"\007r\005\020\010\030\254\002'
   _globals['_EGRESSPOLICY'].fields_by_name['etag']._loaded_options = None
