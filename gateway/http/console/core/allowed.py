@@ -27,6 +27,7 @@ _BY_AREA: Final[Mapping[str, tuple[str, str]]] = {
         "SchedulerService",
         (
             "GetQueue GetPolicy SetPolicy ListSyscalls ExplainWait ExplainWaits CancelSyscall WatchSchedule "
+            "ListPastSyscalls ListSyscallUsage CountSyscalls "
             "GetUsage"
         ),
     ),
