@@ -115,6 +115,14 @@ async def test_an_output_that_misfits_is_repaired_and_names_the_field(
     assert "people: 'many' is not an integer" in problem
 
 
+async def test_a_model_whose_output_misfits_may_not_evade_into_tools(fake: FakeKernel, agent: Kernel) -> None:
+    fake.reply('{"tool_calls": [{"name": "shout", "argum', finish_reason="length")
+    fake.reply(PARIS)
+
+    assert (await Traveller(agent).run("x")).output.name == "Paris"
+    assert [request["tool_choice"] for request in asked(fake)] == ["TOOL_CHOICE_AUTO", "TOOL_CHOICE_NONE"]
+
+
 async def test_repairs_are_bounded_and_then_it_is_an_error_with_the_conversation(
     fake: FakeKernel, agent: Kernel
 ) -> None:

@@ -65,7 +65,7 @@ class Retried(RunEvent):
     """The answer could not be used, and the model is asked again."""
 
     problem: str
-    """What the model was told."""
+    """What is wrong with the answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

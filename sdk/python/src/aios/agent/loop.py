@@ -71,7 +71,7 @@ class _State:
     usage: Usage = field(default_factory=Usage)
     retries: int = 0
     ending: bool = False
-    """Whether the next answer is the last: the output is forced, and no tool may be called."""
+    """Whether only the output is wanted any more: it is forced, and no tool may be called."""
 
 
 class Run:
@@ -210,18 +210,19 @@ class Run:
             return
         unread = not cut and holds_unread_call(answer.text)
         outcome = self._form.read(answer.text, cut=cut)
-        problem = UNREADABLE if unread else outcome.problem
+        problem = "a tool call in it cannot be read" if unread else outcome.problem
         if not problem:
             yield self._ended(state, "done", outcome.value)
             return
         first_to_be_forced = self._root.way is Way.FORCED_AT_THE_END and not state.ending and not unread
-        state.ending = state.ending or first_to_be_forced
+        # A weak model that may go on to call tools may never come to an end.
+        state.ending = state.ending or not (unread or self._form.is_text or self._root.way is Way.ASKED)
         if not first_to_be_forced:  # what was not asked for in its form is no failure of the model
             state.retries += 1
         if state.retries > self._root.retries:
             yield self._ended(state, "unparsed_tool_call" if unread else "done", problem=problem)
             return
-        await self._say(state, [Message("user", problem)])
+        await self._say(state, [Message("user", UNREADABLE if unread else self._form.told(problem))])
         yield Retried(**place, problem=problem)
 
     async def _say(self, state: _State, messages: Sequence[Message]) -> None:

@@ -23,14 +23,14 @@ UNREADABLE: Final = (
 class Way(Enum):
     """How the model is brought to answer in the output's form, best first; a backend may not be able to."""
 
-    FORCED = "forced"  # every answer keeps the form, or calls tools
+    FORCED = "forced"  # every answer keeps the form, or calls tools; after a misfit it may not call any more
     FORCED_AT_THE_END = "forced_at_the_end"  # the last answer keeps the form, and may not call tools
     ASKED = "asked"  # the model is told the form, and what is wrong with its answer
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an answer came to: a value, or a problem that the model is told of."""
+    """What an answer came to: a value, or what is wrong with it."""
 
     value: Any = None
     problem: str = ""
@@ -67,16 +67,17 @@ class Form:
             value = json.loads(fenced[1] if fenced else text)
         except (ValueError, RecursionError) as error:
             why = "it was too long and was cut" if cut else f"it is no JSON ({error})"
-            return Outcome(problem=self._told(why))
+            return Outcome(problem=why)
         if self._wrapped and isinstance(value, dict) and set(value) == {_KEY}:
             value = value[_KEY]
         try:
             return Outcome(schema.build(self._type, value))
         except schema.Misfit as misfit:
-            return Outcome(problem=self._told(str(misfit)))
+            return Outcome(problem=str(misfit))
 
-    def _told(self, why: str) -> str:
-        return f"Your answer cannot be used: {why}. Answer again. {self.note}"
+    def told(self, problem: str) -> str:
+        """Return what the model is told of a problem."""
+        return f"Your answer cannot be used: {problem}. Answer again, in the form that you were told."
 
 
 def _wrapped(form: schema.Schema) -> schema.Schema:
