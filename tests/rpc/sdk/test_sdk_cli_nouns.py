@@ -49,20 +49,19 @@ def run(fake: FakeKernel, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     return invoke
 
 
-@pytest.mark.parametrize(
-    "noun",
-    [
-        *("agents", "approvals", "approvals rules", "contexts", "files", "grants", "mcp", "memory"),
-        *("persons", "policy", "records", "secrets", "tools"),
-    ],
+NOUNS = (
+    *("agents", "approvals", "approvals rules", "contexts", "files", "grants", "mcp", "memory"),
+    *("persons", "policy", "records", "secrets", "tools"),
 )
-def test_a_noun_alone_lists(run: Run, noun: str) -> None:
-    words = noun.split()
-    alone, listed = run(*words), run(*words, "list")
 
-    assert alone[0] == 0
-    assert alone == listed
-    json.loads(run(*words, "--json")[1])
+
+def test_a_noun_alone_lists(run: Run) -> None:
+    for words in (noun.split() for noun in NOUNS):
+        alone, listed = run(*words), run(*words, "list")
+
+        assert alone[0] == 0, words
+        assert alone == listed
+        json.loads(run(*words, "--json")[1])
 
 
 def test_options_of_a_list_follow_its_noun(run: Run) -> None:
@@ -226,7 +225,7 @@ async def test_an_answer_that_does_not_begin_says_what_it_waits_for() -> None:
         assert await chat._why(kernel) == "One call is ahead."
 
 
-@pytest.mark.parametrize("width", ["24", "40", "80", "160"])
+@pytest.mark.parametrize("width", ["24", "80"])
 def test_a_table_is_readable_however_narrow_the_terminal(
     run: Run, monkeypatch: pytest.MonkeyPatch, width: str
 ) -> None:

@@ -125,3 +125,9 @@ def test_names_for_people_hold_no_control_characters(
 def test_names_for_people_hold_any_letters() -> None:
     request = agent_pb2.RegisterAgentRequest(kind="рисёрчер \U0001f469\u200d\U0001f52c", labels={"é": "漢字"})
     validation.validate(REGISTER, request)
+
+
+def test_a_pattern_that_a_name_breaks_is_told_in_words() -> None:
+    (bad_id,) = validation.violations(agent_pb2.RegisterAgentRequest(agent_id="Bad id!"))
+
+    assert bad_id.description.startswith("an id is 1 to 63 characters of a-z, 0-9, dot, dash and underscore")

@@ -131,3 +131,19 @@ def test_a_pause_is_bounded_and_never_shorter_than_asked(
 
 def test_a_hopeless_error_is_not_paused_for() -> None:
     assert RetryPolicy().delay(errors.NotFound(), 1) is None
+
+
+def test_what_the_message_says_of_a_violation_is_not_said_twice() -> None:
+    told = errors.Violation("agent_id", "is no id...")
+    error = errors.InvalidRequest("agent_id: is no id, being long", violations=(told,))
+    assert str(error) == "INVALID_REQUEST: agent_id: is no id, being long"
+
+    more = errors.Violation("kind", "is too long")
+    assert str(errors.InvalidRequest("agent_id: is no id, x", violations=(told, more))).endswith(
+        "x (kind: is too long)"
+    )
+
+
+def test_a_traceback_shows_what_to_do_next() -> None:
+    assert errors.QueueFull("128 calls wait").__notes__ == [errors.QueueFull().hint]
+    assert not hasattr(errors.AiosError("odd", reason="UNHEARD_OF"), "__notes__")

@@ -71,7 +71,8 @@ class AiosError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.reason}: {self.message}" if self.message else self.reason
-        untold = (v for v in self.violations if v.description not in self.message)
+        # The message names the first; long descriptions come cut.
+        untold = (v for v in self.violations if v.description.removesuffix("...") not in self.message)
         broken = "; ".join(f"{v.field}: {v.description}" if v.field else v.description for v in untold)
         return f"{text} ({broken})" if broken else text
 

@@ -93,8 +93,19 @@ def violations(message: Message) -> list[FieldViolation]:
     return [_violation(violation.proto) for violation in found[:_MAX_VIOLATIONS]]
 
 
+_IN_WORDS: Final = {
+    "[a-z0-9][a-z0-9._-]{0,62}": (
+        "an id is 1 to 63 characters of a-z, 0-9, dot, dash and underscore, the first a letter or a digit"
+    ),
+    "[^\\x00-\\x1f\\x7f]": "a name holds no control characters",
+}
+"""What parts of the protos' patterns mean, for people who are shown the pattern that their request breaks."""
+
+
 def _violation(proto: Any) -> FieldViolation:
-    return FieldViolation(_path(proto.field), proto.message or proto.rule_id)
+    said = proto.message or proto.rule_id
+    words = "; ".join(meaning for part, meaning in _IN_WORDS.items() if part in said)
+    return FieldViolation(_path(proto.field), f"{words} ({said})" if words else said)
 
 
 def _path(field: Any) -> str:
