@@ -9,6 +9,8 @@ from services.chassis.quotas import Cap
 from services.chassis.sandbox.terms import LEVELS
 from services.tool.core.egress import OperatorRules
 
+_MOST_ARGUMENTS = 65_536
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolConfig:
@@ -63,6 +65,10 @@ class ToolConfig:
 
     keep_calls: timedelta = timedelta(days=7)
     """Time the ledger keeps a call after its end; at least 24 hours. Unit: seconds."""
+
+    keep_arguments: int = 4_096
+    """What the ledger keeps of a call's arguments, for as long as the call; longer ones are cut and marked.
+    0: nothing. At most 65536. Unit: bytes."""
 
     collect_every: timedelta = timedelta(minutes=10)
     """Time between two rounds that forget old calls. Unit: seconds."""
@@ -133,6 +139,8 @@ class ToolConfig:
             raise ValueError("mcp_programs must be absolute directories, with colons between")
         if min(self.mcp_sessions, self.mcp_memory_bytes) < 1 or self.mcp_open_seconds <= 0:
             raise ValueError("mcp_sessions, mcp_memory_bytes and mcp_open_seconds must be more than 0")
+        if not 0 <= self.keep_arguments <= _MOST_ARGUMENTS:
+            raise ValueError(f"keep_arguments must be from 0 to {_MOST_ARGUMENTS} bytes")
         if self.keep_calls < timedelta(hours=24):
             raise ValueError("keep_calls must be at least 86400 seconds")
         if min(self.collect_every, self.check_leases_every, self.look_at_approvals_every) <= timedelta(0):

@@ -127,8 +127,22 @@ def build(
     )
     leases = LeaseManager(clock, meter)
     registry = Registry(deps, leases, access, given)
-    execution = CallExecutor(deps, leases, queue, look_seconds=config.look_at_approvals_every.total_seconds())
-    calls = Calls(deps, registry, execution, leases, access, kept=config.keep_calls)
+    execution = CallExecutor(
+        deps,
+        leases,
+        queue,
+        look_seconds=config.look_at_approvals_every.total_seconds(),
+        kept_arguments=config.keep_arguments,
+    )
+    calls = Calls(
+        deps,
+        registry,
+        execution,
+        leases,
+        access,
+        kept=config.keep_calls,
+        kept_arguments=config.keep_arguments,
+    )
     registry.watch(calls.unregistered)
     registry.changes.watch(calls.of_tool, calls.changed)
     leases.on_missing(calls.provider_gone)

@@ -296,6 +296,12 @@ class ToolCall:
     """Id of the approval it waits for or used."""
     repeatable: bool = False
     """Whether it ended without an effect that counts, so that the same request may begin it again."""
+    arguments: str = ""
+    """Its canonical arguments or their beginning, without the values of secrets; empty: not kept."""
+    arguments_bytes: int = 0
+    """Bytes of the whole arguments; 0: not kept."""
+    arguments_cut: bool = False
+    """Whether only their beginning is kept."""
 
     def without_answer(self) -> "ToolCall":
         """Return the call as it is listed: how it ended, and nothing of what its tool returned."""
@@ -312,6 +318,8 @@ class CallQuery:
     states: frozenset[CallState] = frozenset()
     """Empty: in any state."""
     created_after: datetime | None = None
+    created_before: datetime | None = None
+    """Earlier than then; None: at any time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from services.chassis.auth.identity import Scope
 from services.chassis.dispatch.scheduling import Completion
@@ -33,6 +33,10 @@ T = TypeVar("T")
 
 Sandbox = sandbox_port.Sandbox
 SandboxProcess = sandbox_port.SandboxProcess
+
+
+CallPlace: TypeAlias = tuple[datetime, str, str]
+"""Where a call of a tenant stands: when it was made, its agent, and its id."""
 
 
 class Transaction(Protocol):
@@ -186,6 +190,12 @@ class Store(Protocol):
 
     async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction of its own."""
+        ...
+
+    async def calls_of(
+        self, tenant: str, wanted: CallQuery, *, before: CallPlace | None, limit: int
+    ) -> list[tuple[Scope, ToolCall]]:
+        """List the calls of all agents of a tenant without answers, newest first, from before a place."""
         ...
 
     async def unfinished(self, *, limit: int) -> list[tuple[Scope, ToolCall]]:

@@ -107,8 +107,13 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     async def ListCalls(
         self, request: tool_pb2.ListCallsRequest, _context: object
     ) -> tool_pb2.ListCallsResponse:
-        scope = current_caller().scope
+        caller = current_caller()
+        scope = caller.scope
         size = paging.page_size(request.page_size, default=call_wire.PAGE, maximum=call_wire.MOST)
+        if not request.parent and caller.kind is not Kind.AGENT:
+            place, wanted = call_wire.place(request, scope.tenant), call_wire.query(request)
+            rows = await self._calls.page_of_tenant(scope.tenant, wanted, before=place, limit=size + 1)
+            return call_wire.page_of_tenant(request, scope.tenant, rows, size)
         before = call_wire.position(request, scope)
         found = await self._calls.page(scope, call_wire.query(request), before=before, limit=size + 1)
         return call_wire.page(request, scope, found, size)

@@ -282,6 +282,7 @@ class CallAttempt:
         await self._begin("")
         self._tell_started()
         with secrecy() as secret:
+            run.secrecies.append(secret)
             try:
                 return await secret.run(lambda: self._limited(lambda: driver.run(job)))
             finally:

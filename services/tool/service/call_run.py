@@ -8,8 +8,10 @@ from services.chassis.auth.identity import Principal, Scope
 from services.chassis.dispatch.scheduling import CallKey
 from services.chassis.joinable import EventLog, JoinableRun
 from services.chassis.rpc.errors import Cancelled, Internal, KernelError, ServiceUnavailable
+from services.tool.core.kept_arguments import with_arguments
 from services.tool.errors import ToolChanged
 from services.tool.model import Accepted, CallEvent, Progress, Started, Tool, ToolCall, WaitsForApproval
+from services.tool.service.secrecy import Secrecy
 
 KEPT_EVENTS: Final = 32
 """Progress that a slow listener may be behind before it misses some."""
@@ -42,6 +44,8 @@ class CallRun(JoinableRun[Stop]):
         self.arguments_json = arguments_json
         self.marked = marked
         """Whether its caller has read what nobody vouches for."""
+        self.secrecies: list[Secrecy] = []
+        """What its attempts have learned of secrets."""
         self.lost_by: set[object] = set()
         """Providers that were lost while they held the call."""
         self.credentials: dict[str, Principal | None] = {}
@@ -62,6 +66,11 @@ class CallRun(JoinableRun[Stop]):
     def joinable(self) -> bool:
         """Whether a request with its identity gets its answer; a refusal is only for those who heard it."""
         return super().joinable and self.error is None
+
+    def with_arguments(self, call: ToolCall, most: int) -> ToolCall:
+        """Return a state of the call with what may be shown of its arguments, `most` bytes at most."""
+        redactors = (each.redactor for each in self.secrecies if each.redactor)
+        return with_arguments(call, self.arguments_json, most, redactors)
 
     def asked_by(self, credential: Principal | None) -> None:
         """Note a token that asked for the call."""

@@ -25,7 +25,7 @@ from services.tool.model import (
     Tool,
     ToolCall,
 )
-from services.tool.ports import Access, Transaction
+from services.tool.ports import Access, CallPlace, Transaction
 from services.tool.service.call_run import CallRun, Stop, run_key
 from services.tool.service.dependencies import RUNNING, Dependencies
 from services.tool.service.executor import CallExecutor
@@ -51,7 +51,9 @@ class Calls:
         access: Access,
         *,
         kept: timedelta,
+        kept_arguments: int = 4_096,
     ) -> None:
+        self._kept_arguments = kept_arguments
         self._deps = deps
         self._registry = registry
         self._execution = execution
@@ -107,7 +109,7 @@ class Calls:
         """Return a call. Raises CallNotFound."""
         run = self._runs.get(run_key(scope, call_id))
         if run is not None:
-            return run.call
+            return self._running(run)
         return self._shown(scope, await self._deps.store.read(scope, lambda tx: _found(tx, call_id)))
 
     async def page(
@@ -116,6 +118,13 @@ class Calls:
         """List calls in the ledger, newest first."""
         found = await self._deps.store.read(scope, lambda tx: tx.calls(query, before=before, limit=limit))
         return [self._shown(scope, call) for call in found]
+
+    async def page_of_tenant(
+        self, tenant: str, query: CallQuery, *, before: CallPlace | None, limit: int
+    ) -> list[tuple[Scope, ToolCall]]:
+        """List the calls of all agents of a tenant in the ledger, newest first."""
+        found = await self._deps.store.calls_of(tenant, query, before=before, limit=limit)
+        return [(scope, self._shown(scope, call)) for scope, call in found]
 
     async def usage(self, scope: Scope) -> list[Usage]:
         """Return how much an agent, its tree and its tenant use of each quota."""
@@ -258,8 +267,12 @@ class Calls:
         """Return a call of the ledger as it stands: what nobody runs was interrupted."""
         run = self._runs.get(run_key(scope, call.id))
         if run is not None:
-            return run.call
+            return self._running(run)
         return call if call.state.ended else ledger.interrupted(call, self._deps.clock.now())
+
+    def _running(self, run: CallRun) -> ToolCall:
+        ended = run.call.state.ended
+        return run.call if ended else run.with_arguments(run.call, self._kept_arguments)
 
 
 async def _checked(tool: Tool, arguments: Any) -> str:

@@ -21,8 +21,15 @@ class CallExecutor:
     """Runs calls."""
 
     def __init__(
-        self, deps: Dependencies, leases: LeaseManager, queue: Queue, *, look_seconds: float
+        self,
+        deps: Dependencies,
+        leases: LeaseManager,
+        queue: Queue,
+        *,
+        look_seconds: float,
+        kept_arguments: int = 4_096,
     ) -> None:
+        self._kept_arguments = kept_arguments
         self._deps = deps
         self._ports = AttemptPorts(deps, leases, queue, look_seconds)
 
@@ -37,7 +44,7 @@ class CallExecutor:
             attempt = CallAttempt(self._ports, run, request)
             new = attempt.entered_at_end and not run.call.attempts
             async with self._deps.place(run.scope) if new else nullcontext():
-                call = await attempt.outcome()
+                call = run.with_arguments(await attempt.outcome(), self._kept_arguments)
                 run.settle()
                 await self._deps.keep(run.scope, call)
             self._deps.meter.ended(run.tool, call.state, _seconds(call))

@@ -36,6 +36,11 @@ class Secrecy:
         self._passed = ""
         """Output that was kept back before the last secret became known."""
 
+    @property
+    def redactor(self) -> Redactor:
+        """Takes out the values of what was resolved so far."""
+        return self._redactor
+
     def learn(self, secrets: Iterable[Secret]) -> None:
         """Note secrets that were resolved."""
         self._secrets += secrets

@@ -92,13 +92,7 @@ class Rows(MadeRows):
         Only what is listed is read: a page of large answers would be gigabytes.
         """
         table = tables.calls
-        query = sa.select(table.c.body).where(self._mine)
-        if wanted.tool:
-            query = query.where(table.c.tool == wanted.tool)
-        if wanted.states:
-            query = query.where(table.c.state.in_([state.value for state in wanted.states]))
-        if wanted.created_after is not None:
-            query = query.where(table.c.created_us >= micros(wanted.created_after))
+        query = sa.select(table.c.body).where(self._mine, *chosen(wanted))
         if before is not None:
             position = sa.tuple_(table.c.created_us, table.c.call)
             query = query.where(position < (micros(before[0]), before[1]))
@@ -144,6 +138,21 @@ class Rows(MadeRows):
     def _mine(self) -> sa.ColumnElement[bool]:
         table = tables.calls
         return sa.and_(table.c.tenant == self._tenant, table.c.agent == self._agent)
+
+
+def chosen(wanted: CallQuery) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions of a query, beside whose calls they are."""
+    table = tables.calls
+    found: list[sa.ColumnElement[bool]] = []
+    if wanted.tool:
+        found.append(table.c.tool == wanted.tool)
+    if wanted.states:
+        found.append(table.c.state.in_([state.value for state in wanted.states]))
+    if wanted.created_after is not None:
+        found.append(table.c.created_us >= micros(wanted.created_after))
+    if wanted.created_before is not None:
+        found.append(table.c.created_us < micros(wanted.created_before))
+    return found
 
 
 def sealed_secret(row: sa.Row[Any]) -> SealedSecret:

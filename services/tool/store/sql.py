@@ -15,10 +15,10 @@ from services.chassis.idempotency import REPLIES, RequestIdentity
 from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
-from services.tool.model import SealedSecret, ToolCall
-from services.tool.ports import Transaction
+from services.tool.model import CallQuery, SealedSecret, ToolCall
+from services.tool.ports import CallPlace, Transaction
 from services.tool.store import tables
-from services.tool.store.rows import Rows, sealed_secret
+from services.tool.store.rows import Rows, chosen, sealed_secret
 from services.tool.store.server_rows import ServerRows
 
 T = TypeVar("T")
@@ -44,6 +44,19 @@ class SqlStore:
             return work(_Transaction(conn, scope, self._clock))
 
         return await self._database.write(run, turn=scope.tenant)
+
+    async def calls_of(
+        self, tenant: str, wanted: CallQuery, *, before: CallPlace | None, limit: int
+    ) -> list[tuple[Scope, ToolCall]]:
+        """List the calls of all agents of a tenant without answers, newest first."""
+        table = tables.calls
+        query = sa.select(table.c.agent, table.c.body).where(table.c.tenant == tenant, *chosen(wanted))
+        if before is not None:
+            position = sa.tuple_(table.c.created_us, table.c.agent, table.c.call)
+            query = query.where(position < (micros(before[0]), *before[1:]))
+        order = (table.c.created_us.desc(), table.c.agent.desc(), table.c.call.desc())
+        rows = await self._database.read(lambda conn: conn.execute(query.order_by(*order).limit(limit)).all())
+        return [(Scope(tenant, row.agent), codec.decode(ToolCall, row.body).without_answer()) for row in rows]
 
     async def unfinished(self, *, limit: int) -> list[tuple[Scope, ToolCall]]:
         """List calls of all agents that have not ended."""

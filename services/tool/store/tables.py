@@ -59,6 +59,7 @@ calls = Table(
     Column("bytes", BigInteger, nullable=False, server_default="0"),  # that it counts for
     Index("calls_by_age", "tenant", "agent", "created_us", "call"),
     Index("calls_by_end", "ended_us"),
+    Index("calls_of_tenant", "tenant", "created_us", "agent", "call"),
 )
 
 drafts = Table(

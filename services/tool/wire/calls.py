@@ -34,6 +34,7 @@ from services.tool.model import (
     UnreadableResult,
     WaitsForApproval,
 )
+from services.tool.ports import CallPlace
 from services.tool.wire import common
 
 PAGE: Final = 50
@@ -135,6 +136,9 @@ def call(scope: Scope, found: ToolCall, *, listed: bool = False) -> resources_pb
         syscall_id=found.syscall_id,
         provider=found.provider,
         approval=f"approvals/{found.approval}" if found.approval else "",
+        arguments=found.arguments,
+        arguments_bytes=found.arguments_bytes,
+        arguments_cut=found.arguments_cut,
     )
     if found.error is not None:
         message.error.reason, message.error.message = found.error.reason, found.error.message
@@ -153,6 +157,7 @@ def query(request: tool_pb2.ListCallsRequest) -> CallQuery:
         tool=common.tool_id(request.tool, "tool") if request.tool else "",
         states=frozenset(STATES[state] for state in request.states if state in STATES),
         created_after=moment(request, "created_after"),
+        created_before=moment(request, "created_before"),
     )
 
 
@@ -178,6 +183,26 @@ def page(
         response.next_page_token = paging.encode(
             [micros(last.created_at), last.id], *_query_key(request, scope)
         )
+    return response
+
+
+def place(request: tool_pb2.ListCallsRequest, tenant: str) -> CallPlace | None:
+    """Return where the page before ended in a tenant's calls, None: nowhere. Raises InvalidPageToken."""
+    key = _query_key(request, Scope(tenant, ""))
+    found = paging.decode(request.page_token, *key, shape=(int, str, str))
+    return (from_micros(int(found[0] or 0)), str(found[1]), str(found[2])) if found else None
+
+
+def page_of_tenant(
+    request: tool_pb2.ListCallsRequest, tenant: str, found: list[tuple[Scope, ToolCall]], size: int
+) -> tool_pb2.ListCallsResponse:
+    """Write a page of at most `size` calls of a tenant out of `found`, which may hold one more."""
+    calls = [call(scope, item, listed=True) for scope, item in found[:size]]
+    response = tool_pb2.ListCallsResponse(calls=calls)
+    if len(found) > size:
+        scope, last = found[size - 1]
+        key = _query_key(request, Scope(tenant, ""))
+        response.next_page_token = paging.encode([micros(last.created_at), scope.agent, last.id], *key)
     return response
 
 
@@ -283,4 +308,7 @@ def _content(piece: ContentPart) -> resources_pb2.Content:
 def _query_key(request: tool_pb2.ListCallsRequest, scope: Scope) -> tuple[str, ...]:
     states = ",".join(str(state) for state in sorted(request.states))
     since = str(request.created_after.ToNanoseconds()) if request.HasField("created_after") else ""
-    return "calls", scope.tenant, scope.agent, request.tool, states, since
+    if not request.HasField("created_before"):
+        return "calls", scope.tenant, scope.agent, request.tool, states, since
+    until = str(request.created_before.ToNanoseconds())
+    return "calls", scope.tenant, scope.agent, request.tool, states, since, until

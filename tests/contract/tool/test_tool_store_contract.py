@@ -273,6 +273,28 @@ class StoreContract:
         assert await ids(CallQuery(tool="send")) == ["a"]
         assert await ids(CallQuery(states=frozenset({CallState.RUNNING, CallState.FAILED}))) == ["c", "b"]
         assert await ids(CallQuery(created_after=NOW + timedelta(minutes=5))) == ["c"]
+        assert await ids(CallQuery(created_before=NOW + timedelta(minutes=5))) == ["b", "a"]
+
+    async def test_the_calls_of_a_whole_tenant_are_listed_newest_first_and_page_by_page(
+        self, store: Store
+    ) -> None:
+        answered = replace(call("a", minute=3), result_json="1", arguments='{"x":1}', arguments_bytes=7)
+        await put(store, PLANNER, answered, call("c", minute=2, of="send"))
+        await put(store, CRITIC, call("b", minute=2))
+        await put(store, NAMESAKE, call("foreign", minute=9))
+        first = await store.calls_of("acme", CallQuery(), before=None, limit=2)
+        scope, last = first[-1]
+        place = last.created_at, scope.agent, last.id
+        rest = await store.calls_of("acme", CallQuery(), before=place, limit=9)
+        sent = await store.calls_of("acme", CallQuery(tool="send"), before=None, limit=9)
+
+        assert first[0] == (PLANNER, answered.without_answer())
+        assert [(scope.agent, item.id) for scope, item in first + rest] == [
+            ("planner", "a"),
+            ("planner", "c"),
+            ("critic", "b"),
+        ]
+        assert [item.id for _, item in sent] == ["c"]
 
     async def test_unfinished_calls_of_all_agents_are_found(self, store: Store) -> None:
         running = call("b", state=CallState.RUNNING)

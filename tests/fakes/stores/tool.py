@@ -16,7 +16,7 @@ from services.tool.core import ledger
 from services.tool.core.making import Draft, DraftState, Version
 from services.tool.core.mcp_servers import KnownTool, McpServer
 from services.tool.model import CallQuery, Narrowing, SealedSecret, Tool, ToolCall
-from services.tool.ports import Transaction
+from services.tool.ports import CallPlace, Transaction
 from tests.fakes.stores.usage import MemoryBook
 
 T = TypeVar("T")
@@ -62,6 +62,20 @@ class InMemoryStore:
             result = work(_Transaction(draft, scope, book))
             self._data, self._book = draft, book
         return result
+
+    async def calls_of(
+        self, tenant: str, wanted: CallQuery, *, before: CallPlace | None, limit: int
+    ) -> list[tuple[Scope, ToolCall]]:
+        """List the calls of all agents of a tenant."""
+        found = [
+            (scope, call.without_answer())
+            for (scope, _), call in self._data.calls.items()
+            if scope.tenant == tenant
+            and _takes(wanted, call)
+            and (before is None or (call.created_at, scope.agent, call.id) < before)
+        ]
+        found.sort(key=lambda row: (row[1].created_at, row[0].agent, row[1].id), reverse=True)
+        return found[:limit]
 
     async def unfinished(self, *, limit: int) -> list[tuple[Scope, ToolCall]]:
         """List calls of all agents that have not ended."""
@@ -260,9 +274,7 @@ class _Transaction:
             call.without_answer()
             for (scope, _), call in self._data.calls.items()
             if scope == self._scope
-            and (not wanted.tool or call.tool == wanted.tool)
-            and (not wanted.states or call.state in wanted.states)
-            and (wanted.created_after is None or call.created_at >= wanted.created_after)
+            and _takes(wanted, call)
             and (before is None or (call.created_at, call.id) < before)
         ]
         return sorted(found, key=lambda call: (call.created_at, call.id), reverse=True)[:limit]
@@ -307,3 +319,12 @@ class _Transaction:
 
     def _request(self, actor: RequestIdentity) -> _Request:
         return self._scope.tenant, actor.agent, actor.method, actor.request_id
+
+
+def _takes(wanted: CallQuery, call: ToolCall) -> bool:
+    return (
+        (not wanted.tool or call.tool == wanted.tool)
+        and (not wanted.states or call.state in wanted.states)
+        and (wanted.created_after is None or call.created_at >= wanted.created_after)
+        and (wanted.created_before is None or call.created_at < wanted.created_before)
+    )

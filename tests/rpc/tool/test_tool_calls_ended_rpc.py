@@ -12,9 +12,10 @@ import pytest
 from aios.api.tool.v1 import resources_pb2, tool_pb2
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc.client import Metadata
+from services.tool.config import ToolConfig
 from tests.fakes.page_tokens import refuses_forgeries
 from tests.fakes.rpc import metadata_of, reason
-from tests.fakes.tokens import ISSUER_FOR_TESTS
+from tests.fakes.tokens import ISSUER_FOR_TESTS, metadata
 from tests.fakes.tool import tool_stub
 from tests.fakes.tool_calls import ADMIN, CRITIC, PLANNER, World, tool_calls
 from tests.fakes.waiting import until
@@ -165,6 +166,54 @@ async def test_calls_are_listed_newest_first_without_results(world: World) -> No
     assert rest.next_page_token == ""
     assert reason(refused.value) == "INVALID_PAGE_TOKEN"
     await refuses_forgeries(world.stub.ListCalls, tool_pb2.ListCallsRequest(parent="agents/me"), PLANNER)
+
+
+async def test_the_arguments_of_a_call_are_shown_while_it_runs_and_kept_when_it_has_ended(
+    world: World,
+) -> None:
+    await world.register("job", "slow", "reversible")
+    running = world.start("job", {"b": 1, "a": "ä"}, request_id="r1")
+    await world.gate.entered.wait()
+    shown = await world.stored("r1")
+    world.gate.opened.set()
+    await running
+    kept = await world.stored("r1")
+    listed = await world.stub.ListCalls(tool_pb2.ListCallsRequest(parent="agents/me"), metadata=PLANNER)
+
+    for found in (shown, kept, *listed.calls):
+        assert found.arguments == '{"a":"\\u00e4","b":1}'
+        assert (found.arguments_bytes, found.arguments_cut) == (len(found.arguments), False)
+
+
+@pytest.mark.parametrize("most", [0, 10])
+async def test_long_arguments_are_cut_and_marked_or_not_kept_as_the_setting_says(most: int) -> None:
+    async with tool_calls(ToolConfig(keep_arguments=most)) as world:
+        await world.value("calculator", {"expression": "1 + 1"}, request_id="r1")
+        kept = await world.stored("r1")
+
+    assert kept.arguments == '{"expressi'[:most]
+    assert kept.arguments_bytes == (len('{"expression":"1 + 1"}') if most else 0)
+    assert kept.arguments_cut == bool(most)
+
+
+async def test_an_administrator_lists_the_calls_of_its_tenant_and_an_agent_its_own(world: World) -> None:
+    await world.value("clock", request_id="p")
+    await world.value("clock", request_id="c", who=CRITIC)
+    await world.value("clock", request_id="foreign", who=metadata("planner", tenant="globex"))
+    everybody = tool_pb2.ListCallsRequest(page_size=1)
+    first = await world.stub.ListCalls(everybody, metadata=ADMIN)
+    everybody.page_token = first.next_page_token
+    rest = await world.stub.ListCalls(everybody, metadata=ADMIN)
+    own = await world.stub.ListCalls(tool_pb2.ListCallsRequest(), metadata=CRITIC)
+    past = tool_pb2.ListCallsRequest(parent="agents/planner", created_before=first.calls[0].create_time)
+    before = await world.stub.ListCalls(past, metadata=ADMIN)
+
+    names = {call.name for call in (*first.calls, *rest.calls)}
+    assert names == {"agents/planner/calls/p", "agents/critic/calls/c"}
+    assert not rest.next_page_token
+    assert [call.name for call in own.calls] == ["agents/critic/calls/c"]
+    assert "agents/critic/calls/c" not in {call.name for call in before.calls}
+    await refuses_forgeries(world.stub.ListCalls, tool_pb2.ListCallsRequest(), ADMIN)
 
 
 async def test_an_irreversible_call_is_refused_until_a_person_approved_it(world: World) -> None:

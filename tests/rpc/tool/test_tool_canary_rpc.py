@@ -96,7 +96,9 @@ class World:
 
     async def told(self, tool: str) -> bytes:
         """Call a tool and return everything that its caller is told, now and later."""
-        request = tool_pb2.CallToolRequest(tool=f"tools/{tool}", arguments_json="{}", request_id=tool)
+        request = tool_pb2.CallToolRequest(
+            tool=f"tools/{tool}", arguments_json=json.dumps({"said": CANARY}), request_id=tool
+        )
         said = []
         try:
             stream = self.stub.CallTool(request, metadata=PLANNER)

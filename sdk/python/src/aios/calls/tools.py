@@ -4,12 +4,13 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 from aios._paging import pages
 from aios._transport import Transport
 from aios._wire import tools as wire
-from aios._wire.common import agent_name, duration
+from aios._wire.common import agent_name, duration, timestamp
 from aios.api.tool.v1 import resources_pb2 as res
 from aios.api.tool.v1 import tool_pb2 as pb
 from aios.calls.drafts import Drafts
@@ -112,14 +113,26 @@ class Tools:
         return wire.call((await self._transport.call(request, pb.CancelCallResponse, timeout=timeout)).call)
 
     async def calls(
-        self, *, tool: str = "", agent: str = "me", limit: int | None = 100, timeout: float | None = None
+        self,
+        *,
+        tool: str = "",
+        agent: str = "me",
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        limit: int | None = 100,
+        timeout: float | None = None,
     ) -> Sequence[CallInfo]:
-        """Return an agent's calls, newest first, without their results."""
+        """Return an agent's calls, newest first, without their results.
+
+        An administrator gets the calls of its whole tenant with `agent=""`. `timeout` bounds each page.
+        """
 
         async def page(token: str) -> tuple[list[CallInfo], str]:
             request = pb.ListCallsRequest(
                 parent=agent_name(agent),
                 tool=wire.tool_name(tool) if tool else "",
+                created_after=timestamp(created_after),
+                created_before=timestamp(created_before),
                 page_size=100,
                 page_token=token,
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from aios.calls.tools import Tools
@@ -78,10 +79,29 @@ class SyncTools:
         return self._portal.run(self._inner.cancel(call, reason=reason, timeout=timeout))
 
     def calls(
-        self, *, tool: str = "", agent: str = "me", limit: int | None = 100, timeout: float | None = None
+        self,
+        *,
+        tool: str = "",
+        agent: str = "me",
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        limit: int | None = 100,
+        timeout: float | None = None,
     ) -> Sequence[CallInfo]:
-        """Return an agent's calls, newest first, without their results."""
-        return self._portal.run(self._inner.calls(tool=tool, agent=agent, limit=limit, timeout=timeout))
+        """Return an agent's calls, newest first, without their results.
+
+        An administrator gets the calls of its whole tenant with `agent=""`. `timeout` bounds each page.
+        """
+        return self._portal.run(
+            self._inner.calls(
+                tool=tool,
+                agent=agent,
+                created_after=created_after,
+                created_before=created_before,
+                limit=limit,
+                timeout=timeout,
+            )
+        )
 
     def search(
         self,

@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from aios.api.tool.v1 import resources_pb2 as res
 from aios.api.tool.v1 import tool_pb2 as pb
 from aios.errors import AiosError, NotFound, ToolFailed, Unavailable
-from aios.testing.caller import Caller
+from aios.testing.caller import ADMIN, Caller
 from aios.testing.drafts import FakeDrafts
 from aios.testing.mcp import FakeMcp
 from aios.testing.secrets import FakeSecrets
@@ -127,7 +127,8 @@ class FakeTools(FakeSecrets, FakeDrafts, FakeMcp, FakeWeb):
 
     async def list_calls(self, request: pb.ListCallsRequest, caller: Caller) -> pb.ListCallsResponse:
         """ListCalls, newest first."""
-        parent = caller.resolve(request.parent)
+        everybody = not request.parent and caller.agent == ADMIN
+        parent = "agents" if everybody else caller.resolve(request.parent or "agents/me")
         found = [call for name, call in self._calls.items() if name.startswith(f"{parent}/")]
         return pb.ListCallsResponse(calls=reversed(found))
 

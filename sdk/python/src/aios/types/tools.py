@@ -197,6 +197,15 @@ class CallInfo:
     arguments_sha256: str = ""
     """Hash of the exact arguments."""
 
+    arguments: str = ""
+    """The arguments as JSON text without the values of secrets, or their beginning; empty: not kept."""
+
+    arguments_bytes: int = 0
+    """Bytes of the whole arguments; 0: not kept."""
+
+    arguments_cut: bool = False
+    """Whether `arguments` is only the beginning."""
+
     result: ToolResult | None = None
     """The result; None unless it succeeded, and in lists."""
 

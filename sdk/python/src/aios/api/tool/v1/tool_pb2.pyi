@@ -219,20 +219,22 @@ class GetCallResponse(_message.Message):
     def __init__(self, call: _Optional[_Union[_resources_pb2.Call, _Mapping]] = ...) -> None: ...
 
 class ListCallsRequest(_message.Message):
-    __slots__ = ("parent", "tool", "states", "created_after", "page_size", "page_token")
+    __slots__ = ("parent", "tool", "states", "created_after", "page_size", "page_token", "created_before")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     TOOL_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
     CREATED_AFTER_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BEFORE_FIELD_NUMBER: _ClassVar[int]
     parent: str
     tool: str
     states: _containers.RepeatedScalarFieldContainer[_resources_pb2.CallState]
     created_after: _timestamp_pb2.Timestamp
     page_size: int
     page_token: str
-    def __init__(self, parent: _Optional[str] = ..., tool: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_resources_pb2.CallState, str]]] = ..., created_after: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    created_before: _timestamp_pb2.Timestamp
+    def __init__(self, parent: _Optional[str] = ..., tool: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_resources_pb2.CallState, str]]] = ..., created_after: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., created_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListCallsResponse(_message.Message):
     __slots__ = ("calls", "next_page_token")

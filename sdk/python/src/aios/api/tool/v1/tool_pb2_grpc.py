@@ -309,7 +309,7 @@ class ToolServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListCalls(self, request, context):
-        """Lists an agent's calls, newest first, without results.
+        """Lists an agent's calls, or for an administrator those of its whole tenant, newest first, without results.
         Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """

@@ -98,7 +98,7 @@ class ToolServiceStub:
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     ListCalls: _grpc.UnaryUnaryMultiCallable[_tool_pb2.ListCallsRequest, _tool_pb2.ListCallsResponse]
-    """Lists an agent's calls, newest first, without results.
+    """Lists an agent's calls, or for an administrator those of its whole tenant, newest first, without results.
     Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
@@ -351,7 +351,7 @@ class ToolServiceAsyncStub(ToolServiceStub):
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     ListCalls: _aio.UnaryUnaryMultiCallable[_tool_pb2.ListCallsRequest, _tool_pb2.ListCallsResponse]  # type: ignore[assignment]
-    """Lists an agent's calls, newest first, without results.
+    """Lists an agent's calls, or for an administrator those of its whole tenant, newest first, without results.
     Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
@@ -649,7 +649,7 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tool_pb2.ListCallsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tool_pb2.ListCallsResponse, _abc.Awaitable[_tool_pb2.ListCallsResponse]]:
-        """Lists an agent's calls, newest first, without results.
+        """Lists an agent's calls, or for an administrator those of its whole tenant, newest first, without results.
         Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
