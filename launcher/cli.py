@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -38,7 +38,9 @@ LOOK_AGAIN_SECONDS = 2.0
 DataDir = Annotated[
     Path, typer.Option(help="Directory of databases, keys and tokens.", envvar="AIOS_DATA_DIR")
 ]
-Port = Annotated[int, typer.Option(help="gRPC port of the gateway; the other ports follow from it.")]
+_PORT_HELP: Final = "gRPC port of the gateway; the other ports follow from it."
+Port = Annotated[int, typer.Option(help=_PORT_HELP)]
+KeptPort = Annotated[int, typer.Option(help=_PORT_HELP, envvar="AIOS_PORT")]
 OpenAi = Annotated[
     list[str] | None,
     typer.Option(
@@ -92,7 +94,7 @@ def default_data_dir() -> Path:
 def up(
     *,
     data_dir: DataDir = default_data_dir(),  # noqa: B008 - typer reads defaults from the signature
-    port: Port = DEFAULT_BASE_PORT,
+    port: KeptPort = DEFAULT_BASE_PORT,
     openai: OpenAi = None,
     tgi: Tgi = None,
     model: Model = "",

@@ -1,0 +1,48 @@
+"""What of the documents is not run, and why. Each entry must fit something, or the tests fail."""
+
+from typing import Final
+
+DOCUMENTS: Final = {
+    "deploy/README.md": "its commands need a cluster, or build images",
+    "CHANGELOG.md": "tells of the past",
+}
+"""Whole documents whose commands are not run; what they show of files is read all the same."""
+
+BLOCKS: Final = {
+    ("sdk/python/README.md", "async def test_the_keeper_notes_what_it_is_told"): "tests/rpc/sdk/test_sdk_readme.py",
+    ("services/scheduler/core/policies/README.md", "class SlackThenSpread"): (
+        "tests/unit/scheduler/test_core_policy_guide.py"
+    ),
+    ("services/scheduler/core/policies/README.md", "def test_the_least_slack_goes_first"): (
+        "tests/unit/scheduler/test_core_policy_guide.py"
+    ),
+    ("services/chassis/README.md", "class MemoryServicer"): "tests/rpc/memory/test_memory_rpc.py",
+    ("services/chassis/README.md", "async with serving("): "tests/rpc/memory/test_memory_rpc.py",
+}
+"""Code by document and a part of it, with the test that runs it, or that runs what it is an excerpt of."""
+
+COMMANDS: Final = {
+    "make demo": "has a test of its own, tests/system/test_demo.py",
+    "make test": "is what runs this",
+    "codex exec": "a client of somebody else's: make test-clients runs it",
+    "uv run --no-project": "agents of other frameworks: make test-clients runs them",
+    "python -m services.storage ": "a process of a kernel, which needs the others",
+    "python -m services.tgi_local.demo_model": "trains and weighs the tiny model, for hours",
+    "aios why planner": "needs a call that waits just then",
+    "aios approvals show": "needs an approval that waits just then",
+    "aios approvals approve": "needs an approval that waits just then",
+    "aios mcp add files": "needs a server of the reader's",
+    "aios mcp approve files": "needs a server of the reader's",
+}
+"""Commands by how they begin."""
+
+ONCE: Final = {
+    "aios persons create amy": "an id means one person for ever",
+}
+"""Commands that the second time are refused, rightly; they are run the first time."""
+
+GO_ON: Final = ("aios logs gateway --follow", "aios top", "aios trace coder")
+"""Commands that go on until Ctrl-C: they run for a while, and Ctrl-C must end them."""
+
+SERVES: Final = ("make run", "aios up", ".venv/bin/aios up")
+"""Commands that keep a kernel up: they run in another terminal, the one before them ended by Ctrl-C."""
