@@ -69,7 +69,7 @@ TWO_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: setup ## Run the tests (below five minutes on two cores of yardstick 1)
-	$(PYTEST) $(TWO_WORKERS) -m "not torture and not torture_tools and not clients and not web" tests
+	$(PYTEST) $(TWO_WORKERS) -m "not torture and not torture_tools and not clients and not documents and not web" tests
 
 .PHONY: test-again
 test-again: setup ## Run the few tests that failed in the last run once more, alone, and name them
@@ -83,9 +83,9 @@ test-fast: setup ## Run what fails first: units, contracts on memory and SQLite,
 test-clients: setup ## Run stock clients against the door; their environments are made under build/clients
 	$(PYTEST) -m clients tests/clients
 
-.PHONY: test-web
-test-web: setup ## Try the web console in Chromium, on a kernel of real processes (below three minutes)
-	$(PYTEST) -m web tests/web
+.PHONY: test-docs
+test-docs: setup ## Follow the documents on a real kernel, each command and each piece of code, twice (below three minutes)
+	$(PYTEST) -m documents tests/documents
 
 .PHONY: torture
 torture: setup ## Run the long fault tests, and every property on many more examples

@@ -1,10 +1,11 @@
 """The fenced blocks of the project's documents, and the commands in them."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
 SHELL, PYTHON, TEXT = "sh", "python", "text"
@@ -16,7 +17,13 @@ _BLOCK: Final = re.compile(
     r"(?:^<!-- (?P<note>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _PATTERNS: Final = ("*.md", "docs/**/*.md", "deploy/**/*.md", "gateway/**/*.md", "services/**/*.md")
-_MORE: Final = ("sdk/**/*.md", "examples/**/*.md", "launcher/**/*.md", "tests/clients/*.md", "tests/fakes/*.md")
+_MORE: Final = (
+    "sdk/**/*.md",
+    "examples/**/*.md",
+    "launcher/**/*.md",
+    "tests/clients/*.md",
+    "tests/fakes/*.md",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,19 @@ class Block:
 
     text: str
     output: str = ""
-    """What it prints, where the document shows it. What stands between ‹ and › differs."""
+    """What it prints, where the document shows it. What stands between « and » differs."""
+
+    @property
+    def file(self) -> str:
+        """Name of the file in which a reader keeps it; empty where it is only run."""
+        found = re.search(r"file: ([\w.]+)", self.note)
+        return found[1] if found else ""
+
+    @property
+    def replies(self) -> list[str | dict[str, Any]]:
+        """What a model says to it: texts, and `{"calls": [[name, arguments]]}`; empty for an echo."""
+        found = re.search(r"replies: (\[.*\])", self.note)
+        return list(json.loads(found[1])) if found else []
 
     @property
     def place(self) -> str:
@@ -88,5 +107,5 @@ def commands(block: Block) -> Iterator[tuple[int, str]]:
 
 
 def bare(command: str) -> str:
-    """Return a command without the comment behind it."""
+    """Return a command without the comment behind it; quoted texts of the documents hold no ` # `."""
     return re.sub(r"(^|\s+)#\s.*$", "", command, flags=re.MULTILINE).strip()

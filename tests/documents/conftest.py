@@ -36,6 +36,7 @@ def environment(home: Path) -> dict[str, str]:
         "AIOS_PORT": str(port),
         "AIOS_ENDPOINT": f"127.0.0.1:{port}",
         "AIOS_LOG_LEVEL": "warning",
+        "AIOS_TOOL_EGRESS_ALLOW": "https://*.example.com",  # as the operator of the examples has it
         "PYTHONUNBUFFERED": "1",
         "NO_COLOR": "1",
     }

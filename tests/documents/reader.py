@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.documents.blocks import ROOT, SHELL, Block, bare, commands
-from tests.documents.unrun import BLOCKS, COMMANDS, GO_ON, ONCE, SERVES
+from tests.documents.blocks import SHELL, Block, bare, commands
+from tests.documents.unrun import BLOCKS, COMMANDS, ENDS, GO_ON, ONCE, SERVES, USUAL
 
 _SECONDS: Final = 60.0
 _WATCHED_SECONDS: Final = 4.0
 _START_SECONDS: Final = 90.0
+_END_SECONDS: Final = 30.0
 _INTERRUPTED: Final = 130
 _SHELL: Final = """\
 [ -f "$READER_STATE" ] && . "$READER_STATE"
@@ -47,11 +48,15 @@ class Kernel:
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
         self._environment = dict(environment)
         self._log = log
+        self._command = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, command: str, folder: Path) -> None:
         """Run a command that keeps a kernel up, and wait until it says that it is. Ends the one before."""
+        if self.runs and command in USUAL and self._command in USUAL:
+            return
         self.stop()
+        self._command = command
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 ["bash", "-c", f"exec {command}"],
@@ -72,6 +77,14 @@ class Kernel:
     def runs(self) -> bool:
         """Whether it is up."""
         return self._process is not None and self._process.poll() is None
+
+    def ended(self) -> None:
+        """Wait for its end, which another command has asked for. Raises NotAsWritten if it goes on."""
+        try:
+            if self._process is not None:
+                self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise NotAsWritten(f"the kernel still runs after {_END_SECONDS:.0f} s") from None
 
     def stop(self) -> None:
         """Press Ctrl-C."""
@@ -103,10 +116,14 @@ class Reader:
                     for line, command in commands(block)
                 )
             else:
-                script = folder / ".block.py" if folder != ROOT else self._state.with_suffix(".py")
-                script.write_text(block.text, encoding="utf-8")
-                printed = self._run(block.place, f"python {script}", folder)
+                printed = self.python(block, folder)
             must_match(block, printed)
+
+    def python(self, block: Block, folder: Path) -> str:
+        """Run a piece of code; return what it prints. Raises NotAsWritten."""
+        script = folder / block.file if block.file else self._state.with_suffix(".py")
+        script.write_text(block.text, encoding="utf-8")
+        return self._run(block.place, f"python {script}", folder)
 
     def _command(
         self, place: str, command: str, folder: Path, *, again: bool, words: Mapping[str, str]
@@ -121,7 +138,10 @@ class Reader:
             return ""
         if plain.startswith(GO_ON):
             return self._watched(place, plain, folder)
-        return self._run(place, plain, folder)
+        printed = self._run(place, plain, folder)
+        if plain == ENDS:
+            self.kernel.ended()
+        return printed
 
     def _run(self, place: str, command: str, folder: Path) -> str:
         process = self._opened(command, folder)
@@ -160,19 +180,19 @@ class Reader:
 
 def must_match(block: Block, printed: str) -> None:
     """Raise NotAsWritten unless a block printed what the document shows below it."""
-    if block.output and not pattern(block.output).fullmatch(printed):
+    if block.output and not pattern(block.output.rstrip("\n")).fullmatch(printed.rstrip("\n")):
         raise NotAsWritten(f"{block.place} shows\n{block.output}\nbut this is printed:\n{printed}")
 
 
 def pattern(output: str) -> re.Pattern[str]:
-    """Return what an output must be, where anything may stand for what is between ‹ and ›."""
-    parts = re.split(r"‹[^›]*›", output)
+    """Return what an output must be, where anything may stand for what is between « and »."""
+    parts = re.split(r"«[^»]*»", output)
     return re.compile("(.*?)".join(map(re.escape, parts)), re.DOTALL)
 
 
 def exact(output: str) -> str:
     """Return an output with what may differ as the document has it."""
-    return output.replace("‹", "").replace("›", "")
+    return output.replace("«", "").replace("»", "")
 
 
 def entry(table: Mapping[str, str], command: str) -> str:
@@ -185,13 +205,15 @@ def reason_against(block: Block) -> str:
     """Return why a block is not run; empty for one that is."""
     if block.language not in (SHELL, "python"):
         return "it is no code"
-    found = (why for (document, part), why in BLOCKS.items() if document == block.document and part in block.text)
+    found = (
+        why for (document, part), why in BLOCKS.items() if document == block.document and part in block.text
+    )
     return next(found, "")
 
 
 def _interrupted(process: "subprocess.Popen[bytes]") -> int:
     """Press Ctrl-C in a process' terminal, insist if need be, and return its exit status."""
-    for number, seconds in ((signal.SIGINT, 30.0), (signal.SIGKILL, 10.0)):
+    for number, seconds in ((signal.SIGINT, _END_SECONDS), (signal.SIGKILL, 10.0)):
         if process.poll() is not None:
             break
         os.killpg(process.pid, number)

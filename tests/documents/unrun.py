@@ -4,12 +4,14 @@ from typing import Final
 
 DOCUMENTS: Final = {
     "deploy/README.md": "its commands need a cluster, or build images",
-    "CHANGELOG.md": "tells of the past",
 }
 """Whole documents whose commands are not run; what they show of files is read all the same."""
 
 BLOCKS: Final = {
-    ("sdk/python/README.md", "async def test_the_keeper_notes_what_it_is_told"): "tests/rpc/sdk/test_sdk_readme.py",
+    (
+        "sdk/python/README.md",
+        "async def test_the_keeper_notes_what_it_is_told",
+    ): "tests/rpc/sdk/test_sdk_readme.py",
     ("services/scheduler/core/policies/README.md", "class SlackThenSpread"): (
         "tests/unit/scheduler/test_core_policy_guide.py"
     ),
@@ -38,11 +40,23 @@ COMMANDS: Final = {
 
 ONCE: Final = {
     "aios persons create amy": "an id means one person for ever",
+    "aios agents register draftsman": "an id means one agent for ever",
+    "aios kill draftsman": "it was purged, and an id means one agent for ever",
+    "aios purge draftsman": "it was purged, and an id means one agent for ever",
+    "aios up --openai": "each of them has started on what other kernels left",
+    "aios up --tgi": "each of them has started on what other kernels left",
+    "aios up --embedded-model": "each of them has started on what other kernels left",
 }
 """Commands that the second time are refused, rightly; they are run the first time."""
 
-GO_ON: Final = ("aios logs gateway --follow", "aios top", "aios trace coder")
+GO_ON: Final = ("aios logs gateway --follow", "aios trace coder")
 """Commands that go on until Ctrl-C: they run for a while, and Ctrl-C must end them."""
 
-SERVES: Final = ("make run", "aios up", ".venv/bin/aios up")
-"""Commands that keep a kernel up: they run in another terminal, the one before them ended by Ctrl-C."""
+USUAL: Final = ("make run", "aios up")
+"""What keeps a kernel up with its own model: who has one up already leaves it."""
+
+SERVES: Final = (*USUAL, "aios up ")
+"""Commands that keep a kernel up: they run in another terminal, where Ctrl-C ends the one before them."""
+
+ENDS: Final = "aios down"
+"""The command that ends the kernel."""

@@ -1,11 +1,9 @@
 """The examples of the SDK's README, run against a fake kernel."""
 
-import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +13,14 @@ import typer.main
 from aios.cli import main as cli
 from aios.sync.portal import Portal
 from aios.testing import FakeKernel
+from tests.documents.blocks import PYTHON, Block, blocks
+from tests.documents.reader import exact
 
 TOP: Any = typer.main.get_command(cli.build(cli.plugins()))
 README = Path(__file__).parents[3] / "sdk" / "python" / "README.md"
-EXAMPLE = re.compile(
-    r"(?:<!-- (?P<note>[^\n]*) -->\n)?```python\n(?P<code>.*?)```\n(?:\n```text\n(?P<output>.*?)```)?",
-    re.DOTALL,
-)
-
-
-@dataclass(frozen=True)
-class Example:
-    note: str
-    code: str
-    output: str
-
-
-def examples() -> list[Example]:
-    return [
-        Example(found["note"] or "", found["code"], found["output"] or "")
-        for found in EXAMPLE.finditer(README.read_text())
-    ]
-
-
-SCRIPTS = [example for example in examples() if example.output]
-TESTS = [example for example in examples() if example.note == "pytest"]
+EXAMPLES = [block for block in blocks("sdk/python/README.md") if block.language == PYTHON]
+SCRIPTS = [block for block in EXAMPLES if block.output]
+TESTS = [block for block in EXAMPLES if block.note == "pytest"]
 
 
 @pytest.fixture
@@ -51,29 +32,29 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKernel]:
 
 
 def test_every_example_is_tested() -> None:
-    assert len(SCRIPTS) + len(TESTS) == len(examples()) > 5
+    assert len(SCRIPTS) + len(TESTS) == len(EXAMPLES) > 5
 
 
 @pytest.mark.parametrize("example", SCRIPTS)
-def test_an_example_prints_what_the_readme_says(
-    example: Example, fake: FakeKernel, capsys: pytest.CaptureFixture[str]
+def test_an_example_prints_what_the_readme_says_twice(
+    example: Block, fake: FakeKernel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for reply in json.loads(example.note.removeprefix("replies: ") or "[]"):
-        if isinstance(reply, str):
-            fake.reply(reply)
-        else:
-            fake.reply(tool_calls=reply["calls"])
-    scope: dict[str, Any] = {"__name__": "readme"}
+    for _ in range(2):
+        for reply in example.replies:
+            if isinstance(reply, str):
+                fake.reply(reply)
+            else:
+                fake.reply(tool_calls=reply["calls"])
 
-    exec(compile(example.code, str(README), "exec", dont_inherit=True), scope)  # noqa: S102  # our own README
+        exec(compile(example.text, str(README), "exec", dont_inherit=True), {"__name__": "__main__"})  # noqa: S102  # our own README
 
-    assert capsys.readouterr().out == example.output
+        assert capsys.readouterr().out == exact(example.output)
 
 
 @pytest.mark.parametrize("example", TESTS)
-def test_the_example_of_a_test_passes(example: Example, tmp_path: Path) -> None:
+def test_the_example_of_a_test_passes(example: Block, tmp_path: Path) -> None:
     path = tmp_path / "test_readme_example.py"
-    path.write_text(example.code)
+    path.write_text(example.text)
 
     words = [
         sys.executable,

@@ -11,6 +11,7 @@ from aios._wire import llm as llm_wire
 from aios._wire.common import agent_name
 from aios.api.context.v1 import context_pb2 as pb
 from aios.api.context.v1 import resources_pb2 as res
+from aios.errors import AlreadyExists
 from aios.types.contexts import ContextInfo, ContextMessage, Window, WindowStrategy
 from aios.types.llm import Messages, ToolSpec
 
@@ -47,6 +48,38 @@ class Contexts:
         request = pb.CreateContextRequest(context=message, messages=wire.messages(messages))
         response = await self._transport.call(request, pb.CreateContextResponse, timeout=timeout)
         return wire.context(response.context)
+
+    async def get_or_create(
+        self,
+        context: str,
+        messages: Messages = (),
+        *,
+        model: str = "",
+        strategy: WindowStrategy = "unspecified",
+        token_budget: int = 0,
+        reserve_tokens: int = 0,
+        title: str = "",
+        labels: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> ContextInfo:
+        """Return the conversation of that name as it is, created if it is not there yet.
+
+        What else is given is for a new one. Raises QuotaExceeded.
+        """
+        try:
+            return await self.create(
+                context,
+                messages,
+                model=model,
+                strategy=strategy,
+                token_budget=token_budget,
+                reserve_tokens=reserve_tokens,
+                title=title,
+                labels=labels,
+                timeout=timeout,
+            )
+        except AlreadyExists:
+            return await self.get(context, timeout=timeout)
 
     async def get(self, context: str, *, agent: str = "me", timeout: float | None = None) -> ContextInfo:
         """Return what a conversation is, without its messages. Raises NotFound."""

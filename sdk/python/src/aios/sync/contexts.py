@@ -43,6 +43,37 @@ class SyncContexts:
             )
         )
 
+    def get_or_create(
+        self,
+        context: str,
+        messages: Messages = (),
+        *,
+        model: str = "",
+        strategy: WindowStrategy = "unspecified",
+        token_budget: int = 0,
+        reserve_tokens: int = 0,
+        title: str = "",
+        labels: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> ContextInfo:
+        """Return the conversation of that name as it is, created if it is not there yet.
+
+        What else is given is for a new one. Raises QuotaExceeded.
+        """
+        return self._portal.run(
+            self._inner.get_or_create(
+                context,
+                messages,
+                model=model,
+                strategy=strategy,
+                token_budget=token_budget,
+                reserve_tokens=reserve_tokens,
+                title=title,
+                labels=labels,
+                timeout=timeout,
+            )
+        )
+
     def get(self, context: str, *, agent: str = "me", timeout: float | None = None) -> ContextInfo:
         """Return what a conversation is, without its messages. Raises NotFound."""
         return self._portal.run(self._inner.get(context, agent=agent, timeout=timeout))
