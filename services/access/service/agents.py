@@ -133,7 +133,7 @@ class AgentService:
             else:
                 agent = self._insert(tx, caller, new, tenant=tenant, parent=parent, agent_id=agent_id)
                 dependencies.remember(tx, caller, asked, now, agent.id)
-            tx.agents.drop_keys(tenant, [agent.id])
+            tx.agents.drop_issued(tenant, agent.id, "")  # the one that the first answer showed
             tx.agents.add_key(AgentKey(agent_keys.key_hash(key), tenant, agent.id, now))
             dependencies.record(
                 tx, tenant, now, [dependencies.event(caller, "RegisterAgent", "agent.register", _name(agent))]

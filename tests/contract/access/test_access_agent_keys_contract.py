@@ -156,6 +156,18 @@ async def test_a_repeated_request_shows_a_key_in_place_of_the_first(desk: Desk) 
         await issue(ADMIN, "guide", OldKeys.END, "", asked("r1", b"other"))
 
 
+async def test_a_repeated_registration_leaves_a_key_that_was_made_since(desk: Desk) -> None:
+    register = desk.manager.agents.register
+    first = await register(ADMIN, NewAgent(id="guide"), asked("r1"))
+    made = await desk.manager.agents.keys.issue(ADMIN, "guide", OldKeys.KEEP, "", NEW)
+    again = await register(ADMIN, NewAgent(id="guide"), asked("r1"))
+
+    for key in (made.key, again.key):
+        assert (await desk.manager.tokens.by_agent_key(key, None)).principal.agent == "guide"
+    with pytest.raises(CredentialInvalid):
+        await desk.manager.tokens.by_agent_key(first.key, None)
+
+
 async def test_keys_beside_each_other_are_bounded(desk: Desk) -> None:
     await desk.register("guide")
     for _ in range(MOST_KEYS - 1):

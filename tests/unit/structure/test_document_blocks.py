@@ -3,6 +3,7 @@
 import ast
 import json
 import tomllib
+from collections.abc import Callable
 
 import pytest
 import yaml
@@ -28,13 +29,18 @@ SHELLS = [block for block in ALL if block.language == SHELL and block.document n
 
 @pytest.mark.parametrize("document", [name for name in documents() if blocks(name)])
 def test_every_block_says_what_it_is_and_can_be_read(document: str) -> None:
-    read = {PYTHON: ast.parse, "json": json.loads, "toml": tomllib.loads, "yaml": yaml.safe_load_all}
+    readers: dict[str, Callable[[str], object]] = {
+        PYTHON: ast.parse,
+        "json": json.loads,
+        "toml": tomllib.loads,
+        "yaml": lambda text: list(yaml.safe_load_all(text)),
+    }
     for block in blocks(document):
         assert block.language in LANGUAGES, block.place
         text = block.text
         if block.language == PYTHON and text.startswith("async with"):
             text = "async def excerpt():\n" + "\n".join(f"    {line}" for line in text.splitlines())
-        read.get(block.language, str)(text)
+        readers.get(block.language, str)(text)
 
 
 def test_every_reason_against_running_something_fits_something() -> None:
