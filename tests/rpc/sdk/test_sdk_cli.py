@@ -147,6 +147,22 @@ def test_an_agent_is_run_from_a_module(
         assert run("run", target, "task")[0] == 2
 
 
+def test_an_agents_output_of_any_type_is_shown_as_json(
+    fake: FakeKernel, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sdk_cli_wheels.py").write_text(
+        "import aios, pydantic\n\nclass Wheel(pydantic.BaseModel):\n    inches: int\n\n"
+        "class Maker(aios.Agent[None, Wheel]): ...\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    fake.reply('{"inches": 28}')
+
+    code, out, _ = run("--json", "run", "sdk_cli_wheels:Maker", "a wheel")
+
+    assert code == 0
+    assert json.loads(out)["output"] == {"inches": 28}
+
+
 def test_doctor_says_what_is_in_order(run: Run) -> None:
     code, out, _ = run("doctor")
 

@@ -145,7 +145,8 @@ def _distrusted(target: Target, error: ssl.SSLCertVerificationError) -> Trouble:
 
 def _http_door(target: Target, place: tuple[str, int]) -> Trouble:
     what = f"{target.address} is a web server, not the kernel's gRPC port"
-    hint = f"Take the gRPC port, {DOOR_OFFSET} below the door's: is it {place[0]}:{place[1] - DOOR_OFFSET}?"
+    below = f"{place[0]}:{place[1] - DOOR_OFFSET}"
+    hint = f"Take the gRPC port: it is {DOOR_OFFSET} below the door's, {below} if this is it."
     return Trouble("http", what, hint)
 
 

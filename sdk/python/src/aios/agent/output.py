@@ -15,8 +15,8 @@ _FENCED: Final = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOT
 _KEY: Final = "result"
 
 UNREADABLE: Final = (
-    "Your tool call could not be read. Write it again: between <tool_call> and </tool_call> one JSON object "
-    'with "name", one of the tools that you have, and "arguments", an object. Or answer without a call.'
+    "Your tool call could not be read: its JSON is broken, or it names a tool that you do not have. "
+    "Write it again, or answer without a call."
 )
 
 

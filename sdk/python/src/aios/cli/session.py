@@ -156,7 +156,19 @@ def plain(value: Any) -> Any:
         return value.decode(errors="replace")
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, str | int | float) else _foreign(value)
+
+
+def _foreign(value: Any) -> Any:
+    """Return a value of another type, such as an agent's output, as JSON can hold it; else its text."""
+    from aios.schema import to_json  # noqa: PLC0415  # keeps `aios --help` quick
+
+    try:
+        return to_json(value)
+    except TypeError:
+        return str(value)
 
 
 def table(
