@@ -48,8 +48,10 @@ class Summaries:
         self._counter = counter
         self._summarizer = summarizer
 
-    async def draft(self, task: Task) -> Draft:
+    async def draft(self, task: Task) -> Draft | None:
         """Return what a window is chosen from, with a summary in the place of what has no room.
+
+        None for a dry window for which a summary would have to be written.
 
         A stored summary is used where everything that it does not tell of fits beside it. Otherwise the one
         that tells of most is extended. Raises WindowTooSmall, TooManyCalls, and what inference ends with.
@@ -60,6 +62,8 @@ class Summaries:
             if not window.choose([*draft.made, *draft.groups], task.room, Strategy.DROP_OLDEST).dropped:
                 self._deps.meter.summarized("reused")
                 return draft
+        if task.dry:
+            return None
         with self._places.taken(task.scope):
             summary = await self._extend(task)
         (made,) = await self._drafts(task, [summary])

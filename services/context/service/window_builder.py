@@ -32,6 +32,8 @@ class Task:
     """What messages may take, the tools taken off."""
     summaries: Sequence[Summary] = ()
     """Those that speak of nothing but this context's messages, least first."""
+    dry: bool = False
+    """Whether it is only to be looked at: no summary is written for it."""
 
 
 @dataclass(frozen=True, slots=True)

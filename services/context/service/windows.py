@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from services.chassis.auth.identity import Scope
 from services.chassis.chat import Role, ToolDefinition
@@ -16,6 +17,9 @@ from services.context.service.dependencies import Dependencies
 from services.context.service.recall import Recall
 from services.context.service.summaries import Summaries
 from services.context.service.window_builder import Count, Draft, Task, WindowBuilder, costs
+
+NOT_MADE: Final = "SUMMARY_NOT_MADE"
+"""Why a dry window is without the summary that it needs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +43,8 @@ class WindowRequest:
     reserve_tokens: int | None = None
     strategy: Strategy | None = None
     tools: tuple[ToolDefinition, ...] = ()
+    dry: bool = False
+    """Only to be looked at: nothing is written by the model, and nothing kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,7 @@ class Windows:
             budget=budget,
             room=Room(tokens - estimate.tools(request.tools), self._limits.bytes),
             summaries=stored,
+            dry=request.dry,
         )
         return self._told(task, await self._fitted(task, request, tokens))
 
@@ -130,11 +137,19 @@ class Windows:
         """Fit with a summary, or with notes. Raises WindowTooSmall, and what inference and memory raise."""
         if strategy is Strategy.RECALL:
             return await self._fit(await self._recall.draft(task), task, request, tokens, strategy)
-        fitted = await self._fit(await self._summaries.draft(task), task, request, tokens, strategy)
-        if fitted.choice.dropped:  # the whole counts more than its parts: there is less room than thought
-            task = replace(task, room=fitted.left)
-            fitted = await self._fit(await self._summaries.draft(task), task, request, tokens, strategy)
+        fitted = await self._fit_summarized(task, request, tokens)
+        if fitted.choice.dropped and not fitted.fallback:
+            # The whole counts more than its parts: there is less room than thought.
+            fitted = await self._fit_summarized(replace(task, room=fitted.left), request, tokens)
         return fitted
+
+    async def _fit_summarized(self, task: Task, request: WindowRequest, tokens: int) -> _Fitted:
+        """Fit with a summary; without one where it would have to be written for a dry window."""
+        draft = await self._summaries.draft(task)
+        if draft is not None:
+            return await self._fit(draft, task, request, tokens, Strategy.SUMMARIZE)
+        fitted = await self._fit(Draft(task.groups), task, request, tokens, Strategy.DROP_OLDEST)
+        return replace(fitted, fallback=NOT_MADE)
 
     async def _fit(
         self, draft: Draft, task: Task, request: WindowRequest, tokens: int, strategy: Strategy

@@ -104,7 +104,12 @@ def window_request(request: context_pb2.AssembleWindowRequest) -> WindowRequest:
     strategy = _STRATEGIES.get(request.strategy)
     reserve = request.reserve_tokens if request.HasField("reserve_tokens") else None
     return WindowRequest(
-        request.model, request.token_budget, reserve, strategy, chat_wire.tools(request.tools)
+        model=request.model,
+        token_budget=request.token_budget,
+        reserve_tokens=reserve,
+        strategy=strategy,
+        tools=chat_wire.tools(request.tools),
+        dry=request.dry,
     )
 
 

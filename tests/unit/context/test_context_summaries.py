@@ -97,6 +97,27 @@ async def test_what_has_no_room_is_replaced_by_a_summary_that_says_what_it_cover
     assert not window.fallback_reason
 
 
+async def test_a_dry_window_has_no_summary_written_and_shows_one_that_is_there() -> None:
+    writer = Writer()
+    service = context_service(summarizer=writer)
+    await begun(service, *facts(1, 30))
+    before = await assemble(service, dry=True)
+    asked_before = list(writer.requests)
+    made = await assemble(service)
+    asked = list(writer.requests)
+    after = await assemble(service, dry=True)
+
+    assert (before.fallback_reason, before.strategy, before.added) == (
+        "SUMMARY_NOT_MADE",
+        Strategy.DROP_OLDEST,
+        (),
+    )
+    assert not asked_before
+    assert {reason for _, _, reason in reasons(before)} == {DropReason.NO_ROOM}
+    assert (after.added, after.fallback_reason) == (made.added, "")
+    assert writer.requests == asked != []
+
+
 async def test_the_next_windows_use_the_summary_again_and_extend_it_when_they_must() -> None:
     """Each message is read by a model once, however long the conversation gets."""
     writer, meter = Writer(), RecordingMeter()

@@ -186,12 +186,14 @@ class Contexts:
         reserve_tokens: int | None = None,
         strategy: WindowStrategy = "unspecified",
         tools: Sequence[ToolSpec] = (),
+        dry: bool = False,
         agent: str = "me",
         timeout: float | None = None,
     ) -> Window:
         """Return the messages to send to the model, fitted to its window; `llm.chat` takes `window.chat`.
 
-        `reserve_tokens` is kept free for the answer; None: as the context says.
+        `reserve_tokens` is kept free for the answer; None: as the context says. `dry` only looks: no summary
+        is written by the model for it.
 
         Raises NotFound, PreconditionFailed when system and pinned messages alone are too long.
         """
@@ -202,6 +204,7 @@ class Contexts:
             reserve_tokens=reserve_tokens,
             strategy=wire.strategy(strategy),
             tools=llm_wire.tools_of(tools),
+            dry=dry,
         )
         return wire.window(await self._transport.call(request, pb.AssembleWindowResponse, timeout=timeout))
 

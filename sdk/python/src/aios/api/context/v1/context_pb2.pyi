@@ -135,20 +135,22 @@ class PinMessageResponse(_message.Message):
     def __init__(self, message: _Optional[_Union[_resources_pb2.Message, _Mapping]] = ..., untrusted: bool = ...) -> None: ...
 
 class AssembleWindowRequest(_message.Message):
-    __slots__ = ("name", "model", "token_budget", "reserve_tokens", "strategy", "tools")
+    __slots__ = ("name", "model", "token_budget", "reserve_tokens", "strategy", "tools", "dry")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TOKEN_BUDGET_FIELD_NUMBER: _ClassVar[int]
     RESERVE_TOKENS_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
+    DRY_FIELD_NUMBER: _ClassVar[int]
     name: str
     model: str
     token_budget: int
     reserve_tokens: int
     strategy: _resources_pb2.WindowStrategy
     tools: _containers.RepeatedCompositeFieldContainer[_chat_pb2.ToolDefinition]
-    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., token_budget: _Optional[int] = ..., reserve_tokens: _Optional[int] = ..., strategy: _Optional[_Union[_resources_pb2.WindowStrategy, str]] = ..., tools: _Optional[_Iterable[_Union[_chat_pb2.ToolDefinition, _Mapping]]] = ...) -> None: ...
+    dry: bool
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., token_budget: _Optional[int] = ..., reserve_tokens: _Optional[int] = ..., strategy: _Optional[_Union[_resources_pb2.WindowStrategy, str]] = ..., tools: _Optional[_Iterable[_Union[_chat_pb2.ToolDefinition, _Mapping]]] = ..., dry: bool = ...) -> None: ...
 
 class DroppedMessages(_message.Message):
     __slots__ = ("first_position", "last_position", "reason", "token_count")
