@@ -26,6 +26,7 @@ BLOCKS: Final = {
 COMMANDS: Final = {
     "make demo": "has a test of its own, tests/system/test_demo.py",
     "make test": "is what runs this",
+    "python -m pip": "changes the environment: test_documents_wheel.py installs apart",
     "codex exec": "a client of somebody else's: make test-clients runs it",
     "uv run --no-project": "agents of other frameworks: make test-clients runs them",
     "python -m services.storage ": "a process of a kernel, which needs the others",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from aios.cli import session
+from aios.cli import DISTRIBUTION, session
 
 if TYPE_CHECKING:
     from aios.kernel import Kernel
@@ -53,7 +53,7 @@ def _show(checks: list[Check]) -> None:
 
 
 def _versions() -> Check:
-    names = ("aios", "grpcio", "protobuf")
+    names = (DISTRIBUTION, "grpcio", "protobuf")
     found = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
     return Check("versions", ok=True, detail=f"Python {platform.python_version()}, {found}")
 

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from aios.cli import (
+    DISTRIBUTION,
     access,
     agents,
     approvals,
@@ -75,7 +76,7 @@ def _loaded(plugin: EntryPoint) -> Callable[..., None]:
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  # as typer calls it
     if asked:
-        terminal.out(f"aios {version('aios')}")
+        terminal.out(f"aios {version(DISTRIBUTION)}")
         raise typer.Exit
 
 
