@@ -66,6 +66,7 @@ def addresses(plan: KernelPlan, seconds: float, usual_data_dir: Path) -> list[st
         f"aios is up at {plan.gateway} after {seconds:.1f} s; {token}",
         *trust,
         f'OpenAI, Anthropic and MCP clients: {plan.door}; their variables: eval "$({command})"',
+        f"web console: {plan.door}/console/; signed in: {' '.join([*words, 'aios console --open'])}",
     ]
 
 
@@ -76,6 +77,7 @@ def next_steps(plan: KernelPlan, usual_data_dir: Path) -> list[str]:
         "next, in another terminal:",
         *([f"  export {' '.join(words)}"] if words else []),
         '  aios chat "Say hello to Mira."   # one answer of the model',
+        "  aios console --open              # the web console, signed in",
         "  aios ps                          # agents, and what they run and wait for",
         "  aios logs --follow               # what the processes write",
         "  aios doctor                      # is everything in order, and what to do if not",

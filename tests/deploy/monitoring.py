@@ -10,6 +10,7 @@ import yaml
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.metrics import MetricWrapperBase
 
+from gateway.http.console.metrics import ConsoleMetrics
 from gateway.http.mcp.metrics import PrometheusMcpMetrics
 from gateway.http.metrics import DoorMetrics
 from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, PrometheusPoolMetrics, StateMetrics
@@ -96,6 +97,7 @@ def _gateway(registry: CollectorRegistry) -> None:
     PrometheusPoolMetrics(registry)
     DoorMetrics(registry, connections=lambda: 0, body_bytes=lambda: 0)
     PrometheusMcpMetrics(registry).show_sessions(lambda: 0)
+    ConsoleMetrics(registry).show_streams(lambda: 0)
     StateMetrics(registry, generations=lambda: 0, replicas_up=lambda: 0)
     DispatchMetrics(registry, held=lambda: 0, connected=lambda: True)
 

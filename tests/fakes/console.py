@@ -21,6 +21,8 @@ from services.chassis.runtime.clock import Clock, SystemClock
 from tests.fakes.tokens import ISSUER_FOR_TESTS
 
 SECRET = "a secret of all gateways"
+WHO = "api/aios.api.access.v1.AccessService/WhoAmI"
+"""Where a page asks the kernel whom its session stands for."""
 
 
 class NoKernel:

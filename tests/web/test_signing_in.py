@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import urllib.error
 import urllib.request
-from typing import Any
 
 import pytest
 
@@ -142,12 +144,13 @@ async def test_strange_hosts_and_pages_are_refused(site: Site, headers: dict[str
 
 
 def _code(site: Site) -> str:
-    request = urllib.request.Request(  # noqa: S310 - loopback
-        site.at("codes"),
-        data=b"",
-        method="POST",
-        headers={"authorization": f"Bearer {site.kernel.admin_token}", "x-aios-console": "1"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - same
-        told: dict[str, Any] = json.load(answer)
-    return str(told["code"])
+    """Return the address's code, as `aios console` prints it."""
+    environment = {
+        **os.environ,
+        "AIOS_ENDPOINT": site.kernel.plan.gateway,
+        "AIOS_TOKEN": site.kernel.admin_token,
+    }
+    script = "from aios.cli.main import main; main(['console', '--json'])"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
+    return str(json.loads(done.stdout)["url"].partition("#code=")[2])

@@ -2,74 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from gateway.http.console.settings import ConsoleSettings
-from gateway.http.server import Door
-from services.access.adapters.local_authorizer import LocalAuthorizer
-from services.access.main import authenticator, servicers
 from services.access.service.tokens import Target
 from services.chassis.auth.identity import Caller, Kind, Principal
-from services.chassis.auth.processes import PROCESSES
-from services.chassis.rpc.local import LocalChannel
-from tests.fakes.access_manager import NEW, TENANT, Desk, desk
-from tests.fakes.console import Browser, JournalFake, browser, console_door
-from tests.fakes.rpc import running
-from tests.fakes.stores.access import MemoryStore
+from tests.fakes.access_manager import NEW, TENANT
+from tests.fakes.console import WHO, Browser
+from tests.fakes.console_world import World, console_world
 
-WHO = "api/aios.api.access.v1.AccessService/WhoAmI"
 AGENTS = {"name": "agents", "method": "agent/WatchAgents", "request": {}}
-SETTINGS = ConsoleSettings(guesses_per_address=3, streams_per_session=2)
-
-
-@dataclass
-class World:
-    desk: Desk
-    door: Door
-    browser: Browser
-    journal: JournalFake
-    registry: CollectorRegistry
-
-    @property
-    def admin_token(self) -> str:
-        """The administrator's token that a kernel leaves in a file."""
-        holder = Principal(agent="admin", tenant=TENANT, kind=Kind.ADMIN)
-        keys, now = self.desk.keys, self.desk.clock.now()
-        return keys.issue(holder, now=now, after=None, lifetime=timedelta(days=30)).text
-
-    async def key(self, agent: str) -> str:
-        """Register an agent and return its key."""
-        return (await self.desk.register(agent)).key
-
-    def counted(self, outcome: str) -> float:
-        """Return how many attempts ended so."""
-        return self.registry.get_sample_value("aios_console_sign_ins_total", {"outcome": outcome}) or 0.0
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = await asyncio.to_thread(desk, MemoryStore(), tmp_path)
-    manager, journal, registry = made.manager, JournalFake(), CollectorRegistry()
-    trusted = authenticator(manager, made.keys, PROCESSES)
-    rules = LocalAuthorizer(manager.checks, manager.marks)
-    async with (
-        running(*servicers(manager), authenticator=trusted, authorizer=rules) as server,
-        console_door(
-            SETTINGS,
-            channel=LocalChannel(server._pipeline),
-            authenticator=trusted,
-            clock=made.clock,
-            journal=journal,
-            registry=registry,
-        ) as door,
-        browser(door) as page,
-    ):
-        yield World(made, door, page, journal, registry)
+    async with console_world(tmp_path) as made:
+        yield made
 
 
 async def test_a_key_becomes_a_session_of_its_own_that_calls_as_its_agent(world: World) -> None:
