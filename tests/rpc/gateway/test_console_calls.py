@@ -111,7 +111,7 @@ async def test_one_stream_carries_all_topics_and_tells_how_each_ends(world: Worl
         {"name": "none", "method": "scheduler/WatchSchedule"},
     )
     seen: dict[str, list[Any]] = {}
-    ended = {}
+    ended: dict[str, tuple[str, str, int]] = {}
     async with world.browser.stream(*topics) as events, asyncio.timeout(10):
         assert events.answer.headers["cache-control"] == "no-store"
         assert events.answer.headers["x-content-type-options"] == "nosniff"
