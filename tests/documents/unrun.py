@@ -61,3 +61,8 @@ SERVES: Final = (*USUAL, "aios up ")
 
 ENDS: Final = "aios down"
 """The command that ends the kernel."""
+
+NOT_PLAYED: Final = {
+    "class Teller": "with a form for its answer, a call of a tool ends as CONSTRAINT_UNMET",
+}
+"""Examples whose model cannot be played on a real kernel, by a part of them; they run there all the same."""

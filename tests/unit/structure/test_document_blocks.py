@@ -50,6 +50,8 @@ def test_every_reason_against_running_something_fits_something() -> None:
         assert any(line.startswith(begin) for line in lines), begin
     for document in unrun.DOCUMENTS:
         assert any(block.language in RUNS for block in blocks(document)), document
+    for part in unrun.NOT_PLAYED:
+        assert any(part in block.text for block in ALL), part
     for (document, part), test in unrun.BLOCKS.items():
         assert sum(part in block.text for block in blocks(document)) == 1, part
         assert (ROOT / test).is_file(), test
