@@ -65,7 +65,14 @@ class Board:
         """Draw the table as things stand."""
         seconds = time.monotonic() - self._began if self._seconds is None else self._seconds
         title = f"{terminal.line(self._title)}, {seconds:.0f} s"
-        table = Table(title=title, expand=True, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+        table = Table(
+            title=title,
+            expand=True,
+            box=box.SIMPLE_HEAD,
+            title_justify="left",
+            pad_edge=False,
+            collapse_padding=True,
+        )
         for name, width in _COLUMNS.items():
             table.add_column(name, no_wrap=True, min_width=max(width, len(name)))
         table.add_column("last", no_wrap=True, overflow="ellipsis", ratio=1)

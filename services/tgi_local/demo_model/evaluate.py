@@ -31,6 +31,8 @@ HERE = Path(__file__).parent
 MODEL = HERE / "aios-demo.gguf"
 EVAL_SET = HERE / "eval.jsonl"
 GREEDY = {"temperature": 0.0, "top_k": 1, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0, "seed": 1}
+PATIENCE = aiohttp.ClientTimeout(total=3600)
+"""All rows are asked at once and wait for the engine's slots."""
 Row = dict[str, Any]
 
 
@@ -58,7 +60,7 @@ class Engine:
     def session(self) -> aiohttp.ClientSession:
         """Open a client session on the socket; paths are requested under http://engine."""
         connector = aiohttp.UnixConnector(self._socket, limit=self._slots, force_close=True)
-        return aiohttp.ClientSession("http://engine", connector=connector)
+        return aiohttp.ClientSession("http://engine", connector=connector, timeout=PATIENCE)
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
         """Return the JSON answer of one request of its own."""
