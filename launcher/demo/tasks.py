@@ -75,11 +75,15 @@ def deal(seeds: Sequence[int]) -> list[Cast]:
 
 
 def _together(parts: Sequence[Cast]) -> Cast:
-    """Join what several hands hold for one agent. What it finds is the first's where two name the same."""
+    """Join what several hands hold for one agent. Files, and searches in them, are those of the first hand.
+
+    A search tells files that are alike, too, and long lists are beyond the demo model. Of notes with the same
+    key the first counts.
+    """
     first = parts[0]
-    files = {path: text for part in reversed(parts) for path, text in part.files.items()}
+    files = first.files
     notes = {key: text for part in reversed(parts) for key, text in part.notes.items()}
-    tasks = [task for part in parts for task in part.tasks]
+    tasks = [task for part in parts for task in part.tasks if part is first or not task.found]
     return Cast(first.name, first.role, tasks, files, notes)
 
 
@@ -171,11 +175,15 @@ def _conversion(rng: random.Random) -> Task:
 
 
 def _searcher(rng: random.Random) -> Cast:
-    """One file a hand: a search tells files that are alike, too, and long lists are beyond the demo model."""
-    name, before, subject, behind = _words(rng, 4)
+    """Two files to look for one of them in, and a note to look up."""
+    name, other, subject, key, value, *fill = _words(rng, 9)
     path = f"{name}.txt"
-    task = Task(_ask(rng, "search", q=subject), "Found: ", (path,), found=path)
-    return Cast("hal", "search", [task], files={path: f"{before} {subject} {behind}"})
+    files = {path: f"{fill[0]} {subject} {fill[1]}", f"{other}.txt": f"{fill[2]} {fill[3]}"}
+    tasks = [
+        Task(_ask(rng, "search", q=subject), "Found: ", (path,), found=path),
+        Task(_ask(rng, "recall", k=key), f"The note {key} says: {value}", (value,)),
+    ]
+    return Cast("hal", "librarian", tasks, files=files, notes={key: value})
 
 
 def _product_to_note(rng: random.Random) -> Task:
