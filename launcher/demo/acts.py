@@ -39,6 +39,8 @@ class Stage:
         approves: bool,
     ) -> None:
         self.failures: list[str] = []
+        self._shown: list[str] = []
+        """Lines of the picture, below the table."""
         self._plan = plan
         self._console = console
         self._supervisor = supervisor
@@ -60,7 +62,12 @@ class Stage:
             await self._compare(rounds, first)
             await self._crash(rounds, first)
             self._say("")
-            self.tell([await approval.show(admin, ask_at_the_terminal, decided=self._approves)])
+            asked = await approval.show(admin, ask_at_the_terminal, decided=self._approves)
+            self.tell([asked])
+            self._shown += ["", asked.line()]
+        if self._outputs.table is not None:
+            board = Board(first.acts, self._console, first.title, seconds=first.seconds)
+            paint(board, self._shown, self._outputs.table, self._command())
 
     def tell(self, shown: Sequence[Shown]) -> None:
         """Say what devices did."""
@@ -73,12 +80,9 @@ class Stage:
         policy = await told_policy(admin)
         played = await rounds.play(f"AIOS demo, policy {policy}")
         summary = summarise(played.acts, played.seconds, policy)
-        lines = [*summary.lines(), f"seeds      {self._told_seeds()}"]
-        self._say("", *wrong(played.acts)[:MOST_WRONG_TOLD], *lines[:-1])
+        self._say("", *wrong(played.acts)[:MOST_WRONG_TOLD])
+        self._show(*summary.lines())
         self._judge(played)
-        if self._outputs.table is not None:
-            board = Board(played.acts, self._console, played.title, seconds=played.seconds)
-            paint(board, lines, self._outputs.table, self._command())
         title = f"who waited, ran and was switched: policy {policy}, seeds {self._told_seeds()}"
         self._say(*draw(played.recording.timeline(), self._outputs, title))
         return played
@@ -97,7 +101,7 @@ class Stage:
             bare = await rounds.play_bare("the same crowd, no kernel", self._plan.embedded, key)
             self._judge(bare)
             ways.append(figures("no kernel", bare.acts, bare.seconds))
-        self._say("", *table(ways), *(sentence(ways[0], other) for other in ways[1:]))
+        self._show("", *table(ways), *(sentence(ways[0], other) for other in ways[1:]))
 
     async def _crash(self, rounds: Rounds, first: Round) -> None:
         self._say("")
@@ -107,7 +111,8 @@ class Stage:
             self._say(*differences[:MOST_WRONG_TOLD])
             self.failures.append(f"after the kill {len(differences)} answers are lost or differ")
         else:
-            self._say(f"survived   {crash.survived(first.acts, killed.acts)}")
+            self._shown += ["", *(killed.kill.lines() if killed.kill is not None else [])]
+            self._show(f"survived   {crash.survived(first.acts, killed.acts)}")
 
     def _judge(self, played: Round) -> None:
         summary = summarise(played.acts, played.seconds, "")
@@ -118,7 +123,13 @@ class Stage:
         return ", ".join(map(str, self._seeds))
 
     def _command(self) -> str:
-        return " ".join(["aios demo", *(f"--seed {seed}" for seed in self._seeds)])
+        yes = ["--yes"] if self._approves else []
+        return " ".join(["aios demo", *(f"--seed {seed}" for seed in self._seeds), *yes])
+
+    def _show(self, *lines: str) -> None:
+        """Say what belongs into the picture, too."""
+        self._say(*lines)
+        self._shown += lines
 
     def _say(self, *lines: str) -> None:
         for line in lines:
