@@ -38,6 +38,7 @@ const NAVIGATION = [
 ];
 const FRAME_MS = 50;
 const RENEW_MS = 60_000;
+const TICK_MS = 1000;
 
 class App {
   constructor(root) {
@@ -63,6 +64,7 @@ class App {
     document.addEventListener("visibilitychange", () => this.page?.visible?.(!document.hidden));
     document.addEventListener("keydown", (event) => this.#key(event));
     setInterval(() => this.#renew(), RENEW_MS);
+    setInterval(() => this.session && !document.hidden && this.changed(), TICK_MS); // waits grow, times pass
     this.go = follow((view) => this.#show(view));
   }
 

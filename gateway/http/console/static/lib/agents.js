@@ -36,6 +36,7 @@ export class Agents {
     this.byName = new Map();
     this.children = new Map();
     this.folded = new Set();
+    this.told = new Set();
     this.version = 0;
     this.#flat = null;
   }
@@ -49,6 +50,7 @@ export class Agents {
     const now = decoded(agent);
     const before = this.byName.get(now.name);
     this.byName.set(now.name, now);
+    this.told.add(now.name);
     if (!before) {
       const siblings = this.children.get(now.parent) ?? [];
       siblings.push(now.name);
@@ -70,10 +72,14 @@ export class Agents {
     this.version += 1;
   }
 
-  clear() {
-    this.byName.clear();
-    this.children.clear();
-    this.version += 1;
+  /** All agents will be told again: from here on it is known which were. */
+  restart() {
+    this.told.clear();
+  }
+
+  /** Forget the agents that were not told again: they were purged meanwhile. */
+  settle() {
+    for (const name of [...this.byName.keys()]) if (!this.told.has(name)) this.forget(name);
   }
 
   /** How many agents a kill of this one ends: it and all below that still live. */

@@ -98,7 +98,8 @@ function put(element, name, value, old) {
   if (name === "style") return restyle(element, value ?? {}, old ?? {});
   if (PROPERTIES.has(name)) {
     // What somebody has typed stays until another value is described.
-    if (value !== old && element[name] !== value) element[name] = value ?? (name === "value" ? "" : false);
+    if (value !== old && (element[name] !== value || element.tagName === "OPTION"))
+      element[name] = value ?? (name === "value" ? "" : false);
   } else if (value === undefined || value === null || value === false) element.removeAttribute(name);
   else if (name === "href" && !SAFE_URL.test(value)) element.removeAttribute(name);
   else if (value !== old) element.setAttribute(name, value === true ? "" : String(value));

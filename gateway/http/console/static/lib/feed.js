@@ -32,6 +32,7 @@ export class Feed {
     this.doc = doc;
     this.state = "idle";
     this.since = null;
+    this.until = null;
     doc.addEventListener("visibilitychange", () => this.#open());
   }
 
@@ -73,8 +74,14 @@ export class Feed {
     this.#close("ended");
   }
 
+  /** When what the stream tells was last known to be so: now while it is open; null before it ever was. */
+  get asOf() {
+    return this.state === "live" ? Date.now() : this.until;
+  }
+
   #tell(state) {
     if (state === this.state) return;
+    if (this.state === "live") this.until = Date.now();
     this.state = state;
     this.since = Date.now();
     this.#changed();

@@ -157,7 +157,8 @@ function strip(pen, depths, { from, to, left, width, top, theme }) {
     const end = depths[place + 1]?.at ?? to;
     if (end < from || each.at > to) return;
     const tall = each.waiting ? Math.max(1, (each.waiting / most) * high) : 0;
-    pen.fillRect(x(each.at), base - tall, Math.max(0.5, x(end) - x(each.at)), tall);
+    const left = Math.floor(x(each.at));
+    pen.fillRect(left, base - tall, Math.max(1, Math.ceil(x(end)) - left), tall);
   });
   pen.fillStyle = theme.line;
   pen.fillRect(left, base, width - left, 1);

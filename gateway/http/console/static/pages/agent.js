@@ -18,6 +18,7 @@ import { ToolCallsTab } from "./agent_tools.js";
 import { agentActions } from "./agents.js";
 
 const USAGE_SECONDS = 10;
+const SETTLED_MS = 3000;
 const TABS = {
   calls: ["Calls", CallsTab],
   talk: ["Conversations", TalkTab],
@@ -72,6 +73,7 @@ export class AgentPage {
   }
 
   leave() {
+    clearTimeout(this.settling);
     this.found.stop();
     this.usage.stop();
     this.tab?.leave?.();
@@ -100,11 +102,18 @@ export class AgentPage {
   }
 
   #restart = () => {
-    this.children.clear();
+    const before = new Set(this.children.keys());
+    clearTimeout(this.settling);
+    this.before = before;
+    this.settling = setTimeout(() => {
+      for (const name of before) this.children.delete(name);
+      this.app.changed();
+    }, SETTLED_MS);
   };
 
   #take = ({ agent }) => {
     const now = decoded(agent ?? {});
+    this.before?.delete(now.name);
     if (now.name === this.name) Object.assign(this, { agent: now, heard: Date.now() });
     else if (now.state !== "killed") this.children.set(now.name, now);
     else this.children.delete(now.name);

@@ -11,6 +11,7 @@ import { agentLink, badge, button, callId, choices, empty, panel, problem, table
 import { cancelCall } from "./actions.js";
 
 const ROWS = 40;
+const SHORT = 14;
 const RANGES = [
   ["60", "1 min"],
   ["600", "10 min"],
@@ -159,7 +160,7 @@ export class CallsTab {
     return {
       bars,
       rows,
-      labels: shown.map((call) => last(call.name)),
+      labels: shown.map((call) => last(call.name).slice(0, SHORT)),
       from,
       to,
       rowOf: (bar) => bar.call,
@@ -191,7 +192,7 @@ export class CallsTab {
       panel(
         "Over time",
         {
-          asOf: this.heard ?? null,
+          asOf: this.heard ? this.app.feed.asOf : null,
           flush: true,
           actions: [
             choices("Range", RANGES, String(this.range), (range) =>
@@ -213,7 +214,7 @@ export class CallsTab {
       panel(
         "Calls, newest first",
         {
-          asOf: this.before.asOf ?? this.heard ?? null,
+          asOf: this.before.asOf ?? (this.heard ? this.app.feed.asOf : null),
           flush: true,
           note: counted(calls.length, "call"),
           actions: [

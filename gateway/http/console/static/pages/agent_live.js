@@ -209,7 +209,7 @@ export class LiveTab {
       plain(last(this.name)),
       {
         key: this.name,
-        asOf: this.heard ?? null,
+        asOf: this.heard ? this.app.feed.asOf : null,
         note: this.query.generation ? null : "followed by itself",
         actions: running ? [button("Cancel", () => this.#cancel(), { kind: "small warn" })] : [],
       },

@@ -13,6 +13,8 @@ import { agentLink, badge, button, choices, empty, facts, panel, problem } from 
 import { clearUntrusted, kill, nice, resume, suspend } from "./actions.js";
 
 const USAGE_SECONDS = 15;
+const PICK_MS = 150;
+const SETTLED_MS = 5000;
 const STATES = [
   ["", "All"],
   ["active", "Active"],
@@ -34,7 +36,7 @@ export class AgentsPage {
       level: (row) => row.level,
       expanded: (row) => row.expanded,
       columns: this.#columns(),
-      pick: (row) => app.with({ id: row.agent.id }),
+      pick: (row) => this.#pick(row.agent.id),
       open: (row) => app.go(address("agent", { id: row.agent.id })),
       keys: { ArrowLeft: (row) => this.#fold(row, true), ArrowRight: (row) => this.#fold(row, false) },
     });
@@ -52,6 +54,8 @@ export class AgentsPage {
   }
 
   leave() {
+    clearTimeout(this.settling);
+    clearTimeout(this.picked);
     this.usage.stop();
   }
 
@@ -74,7 +78,12 @@ export class AgentsPage {
   }
 
   #restart = () => {
-    this.agents.clear();
+    this.agents.restart();
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => {
+      this.agents.settle();
+      this.app.changed();
+    }, SETTLED_MS);
   };
 
   #agent = (message) => {
@@ -91,11 +100,17 @@ export class AgentsPage {
     this.schedule.apply(message);
   };
 
+  /** The address follows the selection, but not each step of a held key. */
+  #pick(id) {
+    clearTimeout(this.picked);
+    this.picked = setTimeout(() => this.app.page === this && this.app.with({ id }), PICK_MS);
+  }
+
   #fold(row, folded) {
     if (row.expanded !== null && row.expanded === folded) this.agents.toggle(row.agent.name, folded);
     else if (folded && this.agents.byName.has(row.agent.parent)) {
       this.rows.current = row.agent.parent;
-      this.app.with({ id: row.agent.parent.split("/").at(-1) });
+      this.#pick(row.agent.parent.split("/").at(-1));
     }
     this.app.changed();
   }
@@ -213,7 +228,7 @@ export class AgentsPage {
         panel(
           "Tree",
           {
-            asOf: this.heard ?? null,
+            asOf: this.heard ? this.app.feed.asOf : null,
             note:
               search || state
                 ? `${number(rows.filter((row) => row.match).length)} of ${counted(total, "agent")}`
@@ -253,7 +268,7 @@ export class AgentsPage {
     const [running, waiting] = this.doing.get(agent.id) ?? [0, 0];
     return panel(
       plain(agent.label || agent.id),
-      { key: "detail", asOf: this.heard ?? null, class: "detail" },
+      { key: "detail", asOf: this.heard ? this.app.feed.asOf : null, class: "detail" },
       h(
         "div",
         { class: "stack" },

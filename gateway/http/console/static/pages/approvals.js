@@ -48,7 +48,6 @@ export class ApprovalsPage {
     this.query = query;
     if (first) {
       this.stop = this.app.pending.listen((approval) => this.#heard(approval));
-      this.timer = setInterval(() => !document.hidden && this.app.changed(), 1000); // what is left of each runs down
       document.addEventListener("keydown", this.#key);
     }
     if (query.show === "decided" && !this.decided.value) this.decided.load();
@@ -57,7 +56,6 @@ export class ApprovalsPage {
 
   leave() {
     this.stop();
-    clearInterval(this.timer);
     document.removeEventListener("keydown", this.#key);
     this.one.stop();
     this.arguments.stop();
@@ -196,7 +194,7 @@ export class ApprovalsPage {
           {
             flush: true,
             note: decided ? null : "soonest to expire first",
-            asOf: decided ? this.decided.asOf : undefined,
+            asOf: decided ? this.decided.asOf : this.app.pending.heard ? this.app.feed.asOf : null,
           },
           this.#entries(decided),
         ),

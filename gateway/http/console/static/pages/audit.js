@@ -152,10 +152,10 @@ export class AuditPage {
     return h(
       "span",
       { role: "status" },
-      value.intact ? badge("ok", "intact") : badge("failed"),
+      badge(value.intact ? "intact" : "broken"),
       " ",
       value.intact
-        ? `Intact: ${counted(count(value.verified_count), "entry", "entries")} verified, ${moment(asOf)}`
+        ? `${counted(count(value.verified_count), "entry", "entries")} verified, ${moment(asOf)}`
         : [
             "Not intact: ",
             line(value.problem || word(value.fault, "AUDIT_FAULT")),

@@ -9,7 +9,19 @@ import { Rows } from "../lib/rows.js";
 import { Schedule } from "../lib/schedule.js";
 import { Spans } from "../lib/spans.js";
 import { line, plain } from "../lib/text.js";
-import { agentLink, badge, button, callId, choices, empty, figure, panel, problem, table } from "../lib/widgets.js";
+import {
+  agentLink,
+  badge,
+  button,
+  callId,
+  choices,
+  empty,
+  figure,
+  panel,
+  problem,
+  table,
+  told,
+} from "../lib/widgets.js";
 import { PolicyPanel } from "./now_policy.js";
 import { cancelCall } from "./actions.js";
 
@@ -227,10 +239,16 @@ export class NowPage {
           this.kind,
           (of) => this.app.with({ of: of === "tool" ? of : "" }),
         ),
+        h("span", { class: "space" }),
+        told(this.heard ? this.app.feed.asOf : null),
       ),
       problem(this.error ?? this.queue.error),
       this.#figures(waiting),
-      panel("Who runs where", { asOf: this.heard ?? null, note: "last minute", flush: true }, this.#timeline()),
+      panel(
+        "Who runs where",
+        { asOf: this.heard ? this.app.feed.asOf : null, note: "last minute", flush: true },
+        this.#timeline(),
+      ),
       h(
         "div",
         { class: "columns wide-left", key: "columns" },

@@ -214,8 +214,8 @@ export class PoliciesPage {
                 : this.findings.value === null
                   ? h("p", { class: "quiet" }, "It is checked as you type.")
                   : this.findings.value.valid
-                    ? h("p", {}, badge("ok", "valid"), " valid")
-                    : h("p", {}, badge("failed"), " not valid"),
+                    ? h("p", {}, badge("valid"))
+                    : h("p", {}, badge("invalid")),
               found.map((each, place) =>
                 h(
                   "p",

@@ -69,7 +69,7 @@ export class Try {
       h(
         "p",
         {},
-        badge(decision.allowed ? "ok" : "denied"),
+        badge(decision.allowed ? "allowed" : "denied"),
         " ",
         h("strong", {}, decision.allowed ? "Yes" : "No"),
         `: ${word(decision.reason, "DECISION_REASON")}`,
