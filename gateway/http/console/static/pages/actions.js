@@ -21,12 +21,16 @@ export async function cancelCall(app, name) {
       h("p", {}, "It ends with an error where its agent waits for it; what it produced so far is kept."),
     ],
   });
-  if (answer)
-    await app.act(
-      "Cancel",
-      () => app.api.call("scheduler/CancelSyscall", { name }),
-      (told) => (told.cancelled ? `${last(name)} is cancelled.` : `${last(name)} had ended already.`),
-    );
+  if (!answer) return;
+  const cancel = async () => {
+    try {
+      return await app.api.call("scheduler/CancelSyscall", { name });
+    } catch (error) {
+      if (error.status === 404) return { cancelled: false }; // it ended while somebody read the question
+      throw error;
+    }
+  };
+  await app.act("Cancel", cancel, (told) => `${last(name)} ${told.cancelled ? "is cancelled" : "had ended already"}.`);
 }
 
 export async function suspend(app, agent) {

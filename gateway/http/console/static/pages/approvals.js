@@ -307,7 +307,7 @@ export class ApprovalsPage {
           "div",
           { key: "args" },
           h("h3", {}, "Arguments", value ? `, all ${size(value.bytes)} of them` : ""),
-          problem(error, () => this.arguments.load()),
+          error?.status === 404 ? kept(approval) : problem(error, () => this.arguments.load()),
           mismatch ? warning("These are not the arguments of this approval: load the page again.") : null,
           value && !value.whole
             ? warning(
@@ -342,3 +342,9 @@ const left = (approval) => {
   return rest > 0 ? `${span(rest)} left` : "has run out";
 };
 const agentName = (approval) => h("strong", {}, line(last(approval.agent)));
+
+/** What is left to see of arguments that are no longer kept. */
+const kept = (approval) => [
+  h("p", { class: "quiet" }, "They were kept until it was decided and used; this is how they began."),
+  block(approval.arguments_preview ?? ""),
+];

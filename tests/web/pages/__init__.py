@@ -1,0 +1,1 @@
+"""The console's pages in a browser, on a running kernel."""
