@@ -81,14 +81,25 @@ class Visitor:
         return self.page
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def session(kernel: World, browser: Any) -> Any:
+    """Sign the administrator in once, for all tests; return the browser's state."""
+    context = await browser.new_context()
+    person = Visitor(context, await context.new_page(), kernel)
+    await person.sign_in()
+    state = await context.storage_state()
+    await context.close()
+    assert not person.complaints
+    return state
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def visitor(kernel: World, browser: Any) -> AsyncIterator[Visitor]:
-    """Sign a person in; afterwards the browser must have complained of nothing."""
-    context = await browser.new_context(viewport={"width": 1440, "height": 920})
+async def visitor(kernel: World, browser: Any, session: Any) -> AsyncIterator[Visitor]:
+    """Return a person who is signed in; afterwards the browser must have complained of nothing."""
+    context = await browser.new_context(viewport={"width": 1440, "height": 920}, storage_state=session)
     context.set_default_timeout(PATIENCE_MS)
     page = await context.new_page()
     made = Visitor(context, page, kernel)
-    await made.sign_in()
     yield made
     await context.close()
     assert not made.complaints, "\n".join(made.complaints)

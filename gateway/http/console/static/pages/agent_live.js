@@ -132,7 +132,8 @@ export class LiveTab {
   #follow() {
     const ended = !this.followed || this.generation.finished || this.error;
     const next = this.atWork.find((call) => last(call.name) !== this.followed);
-    if (!ended || !next || Date.now() - this.turned < TURN_MS) return;
+    const idle = !this.generation.pieces.length && next?.state === "running"; // what waits gives way to what runs
+    if ((!ended && !idle) || !next || Date.now() - this.turned < TURN_MS) return;
     Object.assign(this, { followed: last(next.name), turned: Date.now(), error: null });
     this.generation.reset();
     setTimeout(() => this.app.page === this.page && this.page.tab === this && this.app.refeed(), 0);

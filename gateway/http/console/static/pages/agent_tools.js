@@ -2,7 +2,7 @@
 
 import { count, last, time, word } from "../lib/decode.js";
 import { h } from "../lib/dom.js";
-import { clock, moment, number, span } from "../lib/format.js";
+import { clock, moment, number, size, span } from "../lib/format.js";
 import { Loaded } from "../lib/loaded.js";
 import { address } from "../lib/router.js";
 import { requestId } from "../lib/api.js";
@@ -99,12 +99,12 @@ export class ToolCallsTab {
                         line(last(call.tool)),
                       ),
                   },
-                  ...(value.items.some((call) => call.arguments_json)
+                  ...(value.items.some((call) => call.arguments)
                     ? [
                         {
                           name: "With",
                           wrap: true,
-                          cell: (call) => h("code", { class: "quiet" }, line((call.arguments_json ?? "").slice(0, 60))),
+                          cell: (call) => h("code", { class: "quiet" }, line((call.arguments ?? "").slice(0, 60))),
                         },
                       ]
                     : []),
@@ -182,8 +182,17 @@ export class ToolCallsTab {
           "div",
           { key: "with" },
           h("h3", {}, "Arguments"),
-          call.arguments_json
-            ? block(pretty(call.arguments_json))
+          call.arguments
+            ? [
+                call.arguments_cut
+                  ? h(
+                      "p",
+                      { class: "quiet" },
+                      `The beginning of ${size(count(call.arguments_bytes))}; more is not kept.`,
+                    )
+                  : null,
+                block(call.arguments_cut ? call.arguments : pretty(call.arguments)),
+              ]
             : call.approval
               ? h(
                   "p",
