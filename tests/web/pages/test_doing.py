@@ -68,6 +68,7 @@ async def test_the_tree_is_walked_and_folded_by_keys(visitor: Visitor) -> None:
     await page.keyboard.press("ArrowRight")
     await expect(current).to_have_attribute("aria-expanded", "true")
     await page.keyboard.press("ArrowDown")
+    await expect(current).to_contain_text("Coder")
     active = await page.locator(".grid").get_attribute("aria-activedescendant")
     assert active == await current.get_attribute("id")
     await page.keyboard.press("Enter")

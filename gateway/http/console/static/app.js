@@ -70,13 +70,15 @@ class App {
 
   /** A page that is in sight keeps its session, also where it only listens. */
   async #renew() {
-    if (!this.session || document.hidden) return;
+    if (!this.session || document.hidden) return undefined;
     try {
-      this.session = described(await this.api.send("GET", "/console/session"));
-      this.changed();
+      const session = await this.api.send("GET", "/console/session");
+      if (!session.principal) return this.signedOut(new Refusal(401, { reason: session.ended }));
+      this.session = described(session);
+      return this.changed();
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      if (error.expired) this.signedOut(error);
+      return error.expired ? this.signedOut(error) : undefined; // one that was not reached is asked again
     }
   }
 
