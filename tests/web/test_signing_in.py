@@ -84,6 +84,20 @@ async def test_hostile_names_are_text(site: Site, tab: Tab) -> None:
     assert await tab.page.locator("main :is(img, script, iframe, [onerror])").count() == 0
 
 
+async def test_a_file_of_an_agent_is_a_download_whatever_it_is(site: Site, tab: Tab) -> None:
+    page = b"<script>window.pwned=1</script>"
+    async with site.kernel.admin() as admin:
+        handle = await admin.agents.register("web-files")
+        await admin.as_agent(handle).files.write("a b.html", page)
+    await tab.sign_in(site, handle.credential.agent_key)
+    answer = await tab.page.context.request.get(site.at("files/agents/web-files/files/a%20b.html"))
+    assert (answer.status, await answer.body()) == (200, page)
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"].startswith('attachment; filename="a b.html"')
+    missing = await tab.page.context.request.get(site.at("files/agents/web-files/files/none"))
+    assert (missing.status, (await missing.json())["reason"]) == (404, "FILE_NOT_FOUND")
+
+
 async def test_the_policy_holds_in_the_browser(site: Site, open_tab: Open) -> None:
     tab = await open_tab(quiet=False)  # each attempt is reported
     answer = await tab.page.goto(site.at())
