@@ -132,7 +132,7 @@ const stream = () => {
 };
 const turn = () => new Promise((resolve) => setTimeout(resolve, 5));
 
-test("one stream carries all topics; a hidden tab closes it, and a shown one opens it anew", async () => {
+test("one stream carries all topics; a hidden tab closes it, and a shown one opens it anew", async (t) => {
   const opened = [];
   const api = {
     open: async (_verb, _path, body, { signal }) => {
@@ -146,6 +146,7 @@ test("one stream carries all topics; a hidden tab closes it, and a shown one ope
   const taken = [];
   let restarts = 0;
   const feed = new Feed(api, () => states.push(feed.state), { document });
+  t.after(() => feed.end());
   feed.watch({
     a: {
       method: "agent/WatchAgents",
@@ -172,7 +173,7 @@ test("one stream carries all topics; a hidden tab closes it, and a shown one ope
   assert.equal(feed.state, "ended");
 });
 
-test("a cut stream is opened again, and says so meanwhile; an ended session is not", async () => {
+test("a cut stream is opened again, and says so meanwhile; an ended session is not", async (t) => {
   const answers = [
     () => {
       const made = stream();
@@ -186,6 +187,7 @@ test("a cut stream is opened again, and says so meanwhile; an ended session is n
   const api = { open: async () => answers.shift()() };
   const states = [];
   const feed = new Feed(api, () => states.push(feed.state), { document: new FakeDocument() });
+  t.after(() => feed.end());
   feed.watch({ a: { method: "x", request: {}, take() {} } });
   await turn();
   await turn();
@@ -193,20 +195,20 @@ test("a cut stream is opened again, and says so meanwhile; an ended session is n
   assert.equal(feed.state, "ended");
 });
 
-test("a question is never asked twice at a time, and an old answer never replaces a new one", async () => {
+test("a question asked anew leaves the one before, whose answer never replaces the new one", async () => {
   const waiting = [];
-  const loaded = new Loaded(
-    (signal) =>
-      new Promise((resolve, reject) => {
-        waiting.push(resolve);
-        signal.addEventListener("abort", () => reject(signal.reason));
-      }),
-    () => undefined,
-  );
+  const signals = [];
+  const ask = (signal) => (signals.push(signal), new Promise((resolve) => waiting.push(resolve)));
+  const loaded = new Loaded(ask, () => undefined);
   const first = loaded.load();
   const second = loaded.load();
+  assert.deepEqual(
+    signals.map((signal) => signal.aborted),
+    [true, false],
+  );
   waiting[1]("new");
   waiting[0]("old");
   await Promise.all([first, second]);
   assert.equal(loaded.value, "new");
+  assert.equal(loaded.busy, false);
 });
