@@ -58,6 +58,14 @@ class AgentsFake(agent_pb2_grpc.AgentServiceServicer):
         yield agent_pb2.WatchAgentsResponse()
 
 
+class NeverThere:
+    """A database that never comes: the scheduler goes on without it."""
+
+    async def migrate(self) -> None:
+        """Wait for it."""
+        await asyncio.Event().wait()
+
+
 class SnapshotsFake(context_pb2_grpc.ContextServiceServicer):
     """Keeps snapshots by name."""
 
@@ -144,6 +152,7 @@ class SmallKernel:
         process.__dict__["credential"] = StaticCredential(token)
         process.__dict__["credential_for"] = lambda _audience: StaticCredential(token)
         process.__dict__["exchange"] = PassOn()
+        process.__dict__["unopened_database"] = lambda *_args, **_options: NeverThere()
         process.__dict__["_service_key"] = "a service key for tests"
         process.__dict__["authenticator"] = ISSUER_FOR_TESTS.verifier()
         await stack.enter_async_context(process.stack)
