@@ -69,7 +69,7 @@ TWO_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: setup ## Run the tests (below five minutes on two cores of yardstick 1)
-	$(PYTEST) $(TWO_WORKERS) -m "not torture and not torture_tools and not clients and not documents and not web" tests
+	$(PYTEST) $(TWO_WORKERS) -m "not torture and not torture_tools and not clients and not documents and not web and not polyglot" tests
 
 .PHONY: test-again
 test-again: setup ## Run the few tests that failed in the last run once more, alone, and name them
@@ -87,9 +87,13 @@ test-clients: setup ## Run stock clients against the door; their environments ar
 test-docs: setup ## Follow the documents on a real kernel, each command and each piece of code, twice (below three minutes)
 	$(PYTEST) -m documents tests/documents
 
+.PHONY: test-polyglot
+test-polyglot: setup ## Build clients in other languages from the protos alone, and run them (below three minutes)
+	$(PYTEST) -m polyglot tests/polyglot
+
 .PHONY: torture
 torture: setup ## Run the long fault tests, and every property on many more examples
-	$(PYTEST) $(TWO_WORKERS) -m "(torture or hypothesis) and not clients and not web and not torture_tools" --hypothesis-profile=torture --timeout=900 tests
+	$(PYTEST) $(TWO_WORKERS) -m "(torture or hypothesis) and not clients and not web and not polyglot and not torture_tools" --hypothesis-profile=torture --timeout=900 tests
 
 .PHONY: torture-tools
 torture-tools: setup ## Run hostile tools in every sandbox of this machine (below ten minutes)

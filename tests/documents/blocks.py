@@ -65,6 +65,7 @@ class Block:
 def documents() -> list[str]:
     """Return every document, as a path from the root; the README first, as it is read first."""
     found = {path for pattern in (*_PATTERNS, *_MORE) for path in ROOT.glob(pattern)}
+    found = {path for path in found if "node_modules" not in path.parts}  # of npm
     names = sorted(str(path.relative_to(ROOT)) for path in found)
     return sorted(names, key=lambda name: (name != "README.md", name))
 

@@ -11,12 +11,12 @@ import { AgentService } from "../gen/aios/api/agent/v1/agent_pb.js";
 import { BadRequestSchema, ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.js";
 
 /** The one transport that all clients share. */
-export const transport = createGrpcTransport({ baseUrl: `http://${process.env.AIOS_ENDPOINT ?? "127.0.0.1:7070"}` });
+export const transport = createGrpcTransport({ baseUrl: `http://${process.env.AIOS_ENDPOINT || "127.0.0.1:7070"}` });
 
 /** Return AIOS_TOKEN, or what the kernel of this machine wrote into its data directory. */
 export function adminToken(): string {
-  const directory = process.env.AIOS_DATA_DIR ?? join(homedir(), ".aios");
-  return process.env.AIOS_TOKEN ?? readFileSync(join(directory, "admin.token"), "utf8").trim();
+  const directory = process.env.AIOS_DATA_DIR || join(homedir(), ".aios");
+  return process.env.AIOS_TOKEN || readFileSync(join(directory, "admin.token"), "utf8").trim();
 }
 
 /** Return the options of a call in the name of a token. */

@@ -43,7 +43,7 @@ async def run_example(kernel: Cluster, name: str, *arguments: str) -> list[str]:
     }
     child = await asyncio.create_subprocess_exec(
         sys.executable,
-        str(REPOSITORY / "examples" / name),
+        str(REPOSITORY / "examples" / "python" / name),
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -1,6 +1,6 @@
 """Best of n, and planning over branches: both keep the way on that a scorer likes best.
 
-Run it beside `aios up`: `python examples/best_of_n.py`.
+Run it beside `aios up`: `python examples/python/best_of_n.py`.
 """
 
 import asyncio

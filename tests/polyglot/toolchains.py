@@ -1,0 +1,115 @@
+"""What generates, builds and runs the examples in other languages.
+
+Everything that is made lies in the folders that a reader of the examples would have it in, and git ignores.
+What cannot be made skips the tests that need it, with the reason; under AIOS_REQUIRE_CLIENTS it fails them.
+"""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.clients.environments import ROOT, Completed, node_environment, run, unavailable
+
+EXAMPLES: Final = ROOT / "examples"
+BUF: Final = Path(sys.executable).with_name("buf")
+BUILD_SECONDS: Final = 240.0
+GENERATED: Final = {
+    "go": ("api", "buf"),
+    "typescript": ("gen",),
+    "java": ("gen",),
+    "cpp": ("gen",),
+}
+"""Where the stubs of a language lie in its folder."""
+
+
+async def generate(language: str, environment: Mapping[str, str] | None = None) -> None:
+    """Generate the stubs of a language, and only those: what older protos left goes first."""
+    folder = EXAMPLES / language
+    for name in GENERATED[language]:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    await built(BUF, "generate", "--template", folder / "buf.gen.yaml", cwd=ROOT, environment=environment)
+
+
+async def built(
+    *command: str | Path,
+    cwd: Path,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = BUILD_SECONDS,
+) -> Completed:
+    """Run a step of a build, which has to succeed."""
+    done = await run(*command, cwd=cwd, environment=environment, seconds=seconds)
+    assert done.status == 0, f"{command}\n{done.tail}"
+    return done
+
+
+def needed(programs: Mapping[str, str]) -> None:
+    """Skip the test where a program is missing. `programs`: Debian's package by the name of its program."""
+    missing = sorted({package for program, package in programs.items() if shutil.which(program) is None})
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+class Go:
+    """The examples in Go, built."""
+
+    folder: Final = EXAMPLES / "go"
+
+    def program(self, name: str) -> Path:
+        """Return a program."""
+        return self.folder / "dist" / name
+
+
+async def go_programs() -> Go:
+    """Generate the stubs in Go and build the examples."""
+    program = shutil.which("go")
+    wanted = _version((Go.folder / "go.mod").read_text().partition("\ngo ")[2])
+    if program is None:
+        unavailable(f"Go {wanted[0]}.{wanted[1]} is not installed")
+    had = await run(program, "env", "GOVERSION", cwd=ROOT)
+    if _version(had.out.removeprefix("go")) < wanted:
+        unavailable(f"{had.out.strip()} is installed, and go.mod needs {wanted[0]}.{wanted[1]}")
+    fetched = await run(program, "mod", "download", cwd=Go.folder, seconds=BUILD_SECONDS)
+    if fetched.status:
+        unavailable(f"the modules in Go cannot be had: {fetched.tail}")
+    await generate("go")
+    await built(program, "vet", "./hello", "./conformance", "./internal/...", cwd=Go.folder)
+    await built(program, "build", "-o", "dist/", "./...", cwd=Go.folder)
+    return Go()
+
+
+def _version(text: str) -> tuple[int, int]:
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+class TypeScript:
+    """The examples in TypeScript, built, and the Node.js that runs them."""
+
+    folder: Final = EXAMPLES / "typescript"
+
+    def __init__(self, npm: tuple[Path, ...], path: str) -> None:
+        self.npm = npm
+        self.path = path
+
+
+async def typescript_programs() -> TypeScript:
+    """Generate the stubs in TypeScript and build the examples."""
+    node = await node_environment("polyglot-node")
+    npm = (node.node, node.node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
+    environment = {**os.environ, "PATH": node.path}
+    flags = ("--ignore-scripts", "--no-audit", "--no-fund", "--silent")
+    fetched = await run(
+        *npm, "ci", *flags, cwd=TypeScript.folder, environment=environment, seconds=BUILD_SECONDS
+    )
+    if fetched.status:
+        unavailable(f"the packages for TypeScript cannot be had: {fetched.tail}")
+    await generate("typescript", environment)
+    shutil.rmtree(TypeScript.folder / "dist", ignore_errors=True)
+    await built(*npm, "run", "build", cwd=TypeScript.folder, environment=environment)
+    return TypeScript(npm, node.path)
