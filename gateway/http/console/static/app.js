@@ -127,9 +127,13 @@ class App {
     );
   }
 
+  /** Sign out. What the page asks is ended first, so that nothing is refused for want of the session. */
   async signOut() {
-    await this.act("Sign out", () => this.api.send("DELETE", "/console/session"));
-    this.signedOut(null);
+    this.page?.leave?.();
+    this.feed.end();
+    const done = await this.act("Sign out", () => this.api.send("DELETE", "/console/session"));
+    if (done) this.signedOut(null);
+    else location.reload(); // still signed in: everything begins anew
   }
 
   /** Do what a click asked for, and say how it went. Returns the answer, or null when it was refused. */
