@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.clients.environments import Completed, run
 from tests.polyglot.conftest import FOLDER
-from tests.polyglot.toolchains import EXAMPLES, Go, TypeScript
+from tests.polyglot.toolchains import EXAMPLES, Go, TypeScript, compile_cpp, compile_java
 
 LIST: Final = FOLDER / "conformance.json"
 QUESTION: Final = ("Say", "hello", "to", "Mira.")
@@ -85,3 +85,16 @@ async def test_the_first_program_in_typescript_prints_an_answer(
     environment = {**surroundings, "PATH": typescript.path}
 
     must_answer(await run(*program, *QUESTION, cwd=typescript.folder, environment=environment))
+
+
+async def test_java_compiles_the_first_program_and_the_stubs_of_every_service(tmp_path: Path) -> None:
+    await compile_java(tmp_path)
+
+    assert (tmp_path / "Hello.class").is_file()
+    assert (tmp_path / "aios" / "api" / "inference" / "v1" / "InferenceServiceGrpc.class").is_file()
+
+
+async def test_cpp_accepts_the_first_program_every_header_and_the_stubs_of_every_service(
+    tmp_path: Path,
+) -> None:
+    await compile_cpp(tmp_path)

@@ -113,3 +113,53 @@ async def typescript_programs() -> TypeScript:
     shutil.rmtree(TypeScript.folder / "dist", ignore_errors=True)
     await built(*npm, "run", "build", cwd=TypeScript.folder, environment=environment)
     return TypeScript(npm, node.path)
+
+
+JARS: Final = Path("/usr/share/java")
+JAVA_NEEDS: Final = ("protobuf", "guava", "grpc-api", "grpc-context", "grpc-stub", "grpc-protobuf", "jsr305")
+JAVA_ANNOTATIONS: Final = "geronimo-annotation-1.3-spec"
+"""Where Debian has javax.annotation.Generated, which the plugin writes on its stubs."""
+
+
+async def compile_java(out: Path) -> None:
+    """Generate the stubs in Java; compile the example and the stub of every service.
+
+    Of the messages that these use, signatures are checked and bodies are not: all bodies take a minute.
+    """
+    debian = {"javac": "default-jdk-headless", "protoc": "protobuf-compiler"}
+    needed({**debian, "grpc_java_plugin": "protobuf-compiler-grpc-java-plugin"})
+    jars = [JARS / f"{name}.jar" for name in (*JAVA_NEEDS, JAVA_ANNOTATIONS)]
+    missing = [jar.name for jar in jars if not jar.is_file()]
+    if missing:
+        pytest.skip(
+            f"not installed: {', '.join(missing)} (libgrpc-java, libgeronimo-annotation-1.3-spec-java)"
+        )
+    folder = EXAMPLES / "java"
+    await generate("java")
+    stubs = sorted((folder / "gen" / "aios").rglob("*Grpc.java"))
+    assert stubs
+    flags = ("-nowarn", "-proc:none", "-implicit:none", "-sourcepath", folder / "gen")
+    classes = ("-cp", ":".join(map(str, jars)), "-d", out)
+    await built("javac", *flags, *classes, folder / "Hello.java", *stubs, cwd=folder)
+
+
+GRPCPP: Final = Path("/usr/include/grpcpp/grpcpp.h")
+
+
+async def compile_cpp(out: Path) -> None:
+    """Generate the stubs in C++; check the example, every stub of a service and, by them, every header.
+
+    One translation unit: the headers of gRPC, which are most of the work, are read once.
+    """
+    debian = {"g++": "g++", "protoc": "protobuf-compiler", "grpc_cpp_plugin": "protobuf-compiler-grpc"}
+    needed(debian)
+    if not GRPCPP.is_file():
+        pytest.skip("not installed: libgrpc++-dev")
+    folder = EXAMPLES / "cpp"
+    await generate("cpp")
+    stubs = sorted((folder / "gen" / "aios").rglob("*.grpc.pb.cc"))
+    headers = sorted((folder / "gen").rglob("*.pb.h"))
+    assert stubs
+    unit = out / "all.cc"
+    unit.write_text("".join(f'#include "{path}"\n' for path in (folder / "hello.cc", *headers, *stubs)))
+    await built("g++", "-std=c++17", "-fsyntax-only", "-I", folder / "gen", unit, cwd=folder)

@@ -137,7 +137,7 @@ def call(scope: Scope, found: ToolCall, *, listed: bool = False) -> resources_pb
         provider=found.provider,
         approval=f"approvals/{found.approval}" if found.approval else "",
         arguments=found.arguments,
-        arguments_bytes=found.arguments_bytes,
+        arguments_total_bytes=found.arguments_bytes,
         arguments_cut=found.arguments_cut,
     )
     if found.error is not None:

@@ -39,7 +39,7 @@ def write(listed: ListedSecret) -> secrets_pb2.Secret:
         create_time=stamp(info.created_at),
         update_time=stamp(info.updated_at),
         used_by=listed.used_by[:_USERS],
-        used_by_count=len(listed.used_by),
+        used_by_total=len(listed.used_by),
         key_id=listed.key_id,
     )
 

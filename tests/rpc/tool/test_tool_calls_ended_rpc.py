@@ -182,7 +182,7 @@ async def test_the_arguments_of_a_call_are_shown_while_it_runs_and_kept_when_it_
 
     for found in (shown, kept, *listed.calls):
         assert found.arguments == '{"a":"\\u00e4","b":1}'
-        assert (found.arguments_bytes, found.arguments_cut) == (len(found.arguments), False)
+        assert (found.arguments_total_bytes, found.arguments_cut) == (len(found.arguments), False)
 
 
 @pytest.mark.parametrize("most", [0, 10])
@@ -192,7 +192,7 @@ async def test_long_arguments_are_cut_and_marked_or_not_kept_as_the_setting_says
         kept = await world.stored("r1")
 
     assert kept.arguments == '{"expressi'[:most]
-    assert kept.arguments_bytes == (len('{"expression":"1 + 1"}') if most else 0)
+    assert kept.arguments_total_bytes == (len('{"expression":"1 + 1"}') if most else 0)
     assert kept.arguments_cut == bool(most)
 
 

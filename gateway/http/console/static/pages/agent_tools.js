@@ -188,7 +188,7 @@ export class ToolCallsTab {
                   ? h(
                       "p",
                       { class: "quiet" },
-                      `The beginning of ${size(count(call.arguments_bytes))}; more is not kept.`,
+                      `The beginning of ${size(count(call.arguments_total_bytes))}; more is not kept.`,
                     )
                   : null,
                 block(call.arguments_cut ? call.arguments : pretty(call.arguments)),

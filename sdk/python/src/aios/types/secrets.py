@@ -26,7 +26,7 @@ class SecretInfo:
     used_by: tuple[str, ...] = ()
     """Names of tools and MCP servers that name it, at most 100."""
 
-    used_by_count: int = 0
+    used_by_total: int = 0
     """How many tools and MCP servers name it."""
 
     key_id: str = ""

@@ -200,7 +200,7 @@ class CallInfo:
     arguments: str = ""
     """The arguments as JSON text without the values of secrets, or their beginning; empty: not kept."""
 
-    arguments_bytes: int = 0
+    arguments_total_bytes: int = 0
     """Bytes of the whole arguments; 0: not kept."""
 
     arguments_cut: bool = False

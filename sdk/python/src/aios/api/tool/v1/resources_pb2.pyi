@@ -270,7 +270,7 @@ class CallResult(_message.Message):
     def __init__(self, value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., value_json: _Optional[str] = ..., content: _Optional[_Iterable[_Union[Content, _Mapping]]] = ..., untrusted: bool = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("name", "tool", "agent", "state", "arguments_sha256", "result", "error", "approval", "create_time", "start_time", "end_time", "attempt_count", "syscall_id", "provider", "arguments", "arguments_bytes", "arguments_cut")
+    __slots__ = ("name", "tool", "agent", "state", "arguments_sha256", "result", "error", "approval", "create_time", "start_time", "end_time", "attempt_count", "syscall_id", "provider", "arguments", "arguments_total_bytes", "arguments_cut")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TOOL_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
@@ -286,7 +286,7 @@ class Call(_message.Message):
     SYSCALL_ID_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
-    ARGUMENTS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_CUT_FIELD_NUMBER: _ClassVar[int]
     name: str
     tool: str
@@ -303,9 +303,9 @@ class Call(_message.Message):
     syscall_id: str
     provider: str
     arguments: str
-    arguments_bytes: int
+    arguments_total_bytes: int
     arguments_cut: bool
-    def __init__(self, name: _Optional[str] = ..., tool: _Optional[str] = ..., agent: _Optional[str] = ..., state: _Optional[_Union[CallState, str]] = ..., arguments_sha256: _Optional[str] = ..., result: _Optional[_Union[CallResult, _Mapping]] = ..., error: _Optional[_Union[CallError, _Mapping]] = ..., approval: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., attempt_count: _Optional[int] = ..., syscall_id: _Optional[str] = ..., provider: _Optional[str] = ..., arguments: _Optional[str] = ..., arguments_bytes: _Optional[int] = ..., arguments_cut: bool = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., tool: _Optional[str] = ..., agent: _Optional[str] = ..., state: _Optional[_Union[CallState, str]] = ..., arguments_sha256: _Optional[str] = ..., result: _Optional[_Union[CallResult, _Mapping]] = ..., error: _Optional[_Union[CallError, _Mapping]] = ..., approval: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., attempt_count: _Optional[int] = ..., syscall_id: _Optional[str] = ..., provider: _Optional[str] = ..., arguments: _Optional[str] = ..., arguments_total_bytes: _Optional[int] = ..., arguments_cut: bool = ...) -> None: ...
 
 class McpStdio(_message.Message):
     __slots__ = ("command", "environment", "secret_environment", "allow_network")

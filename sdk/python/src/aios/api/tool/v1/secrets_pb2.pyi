@@ -8,14 +8,14 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Secret(_message.Message):
-    __slots__ = ("name", "bound_to", "version", "create_time", "update_time", "used_by", "used_by_count", "key_id")
+    __slots__ = ("name", "bound_to", "version", "create_time", "update_time", "used_by", "used_by_total", "key_id")
     NAME_FIELD_NUMBER: _ClassVar[int]
     BOUND_TO_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     USED_BY_FIELD_NUMBER: _ClassVar[int]
-    USED_BY_COUNT_FIELD_NUMBER: _ClassVar[int]
+    USED_BY_TOTAL_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     name: str
     bound_to: str
@@ -23,9 +23,9 @@ class Secret(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
     used_by: _containers.RepeatedScalarFieldContainer[str]
-    used_by_count: int
+    used_by_total: int
     key_id: str
-    def __init__(self, name: _Optional[str] = ..., bound_to: _Optional[str] = ..., version: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., used_by: _Optional[_Iterable[str]] = ..., used_by_count: _Optional[int] = ..., key_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., bound_to: _Optional[str] = ..., version: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., used_by: _Optional[_Iterable[str]] = ..., used_by_total: _Optional[int] = ..., key_id: _Optional[str] = ...) -> None: ...
 
 class SetSecretRequest(_message.Message):
     __slots__ = ("name", "value", "bound_to", "request_id")
