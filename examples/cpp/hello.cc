@@ -92,8 +92,9 @@ int main(int count, char** arguments) {
   std::string question;
   for (int each = 1; each < count; ++each) question += (each > 1 ? " " : "") + std::string(arguments[each]);
   try {
-    chat(grpc::CreateChannel(variable("AIOS_ENDPOINT", "127.0.0.1:7070"), grpc::InsecureChannelCredentials()),
-         question.empty() ? "Say hello to Mira." : question);
+    const std::string endpoint = variable("AIOS_ENDPOINT", "127.0.0.1:7070");
+    const auto channel = grpc::CreateChannel(endpoint, grpc::InsecureChannelCredentials());
+    chat(channel, question.empty() ? "Say hello to Mira." : question);
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 1;

@@ -89,7 +89,10 @@ public final class Hello {
     for (Any detail : status.getDetailsList()) {
       if (detail.is(ErrorInfo.class)) {
         try {
-          return detail.unpack(ErrorInfo.class).getReason();
+          ErrorInfo info = detail.unpack(ErrorInfo.class);
+          if (info.getDomain().equals("aios")) {
+            return info.getReason();
+          }
         } catch (InvalidProtocolBufferException unreadable) {
           throw new IllegalStateException("the details of an error cannot be read", unreadable);
         }

@@ -10,7 +10,9 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).parents[2]
 SHELL, PYTHON, TEXT = "sh", "python", "text"
 RUNS: Final = frozenset({SHELL, PYTHON})
-LANGUAGES: Final = RUNS | {TEXT, "json", "toml", "yaml", "mermaid"}
+OTHERS: Final = frozenset({"typescript", "go", "java", "cpp"})
+"""What examples in other languages are in: `make test-polyglot` builds them."""
+LANGUAGES: Final = RUNS | OTHERS | {TEXT, "json", "toml", "yaml", "mermaid"}
 """What a block may say it is. A text right below a piece of code is what that prints."""
 
 _BLOCK: Final = re.compile(
@@ -21,6 +23,7 @@ _MORE: Final = (
     "sdk/**/*.md",
     "examples/**/*.md",
     "launcher/**/*.md",
+    "protos/*.md",
     "tests/clients/*.md",
     "tests/fakes/*.md",
 )

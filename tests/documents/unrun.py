@@ -4,6 +4,7 @@ from typing import Final
 
 DOCUMENTS: Final = {
     "deploy/README.md": "its commands need a cluster, or build images",
+    "protos/README.md": "its commands need other languages' tools: make test-polyglot runs them",
 }
 """Whole documents whose commands are not run; what they show of files is read all the same."""
 

@@ -1,14 +1,28 @@
 """Clients in other languages, made of the protos alone, against a live kernel."""
 
 import json
+import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Final
 
-from tests.clients.environments import Completed, run
+import pytest
+
+from tests.clients.environments import ROOT, Completed, python_environment, run
+from tests.documents.blocks import SHELL, blocks, commands
 from tests.polyglot.conftest import FOLDER
-from tests.polyglot.toolchains import EXAMPLES, Go, TypeScript, compile_cpp, compile_java
+from tests.polyglot.toolchains import (
+    EXAMPLES,
+    REQUIREMENTS,
+    Go,
+    TypeScript,
+    built,
+    compile_cpp,
+    compile_java,
+    needed,
+)
 
 LIST: Final = FOLDER / "conformance.json"
 QUESTION: Final = ("Say", "hello", "to", "Mira.")
@@ -98,3 +112,40 @@ async def test_cpp_accepts_the_first_program_every_header_and_the_stubs_of_every
     tmp_path: Path,
 ) -> None:
     await compile_cpp(tmp_path)
+
+
+PROTOC: Final = [
+    command
+    for block in blocks("protos/README.md")
+    if block.language == SHELL
+    for _, command in commands(block)
+    if " -I protos -I third_party/protos " in command
+]
+
+
+@pytest.mark.parametrize(
+    ("out", "plugin", "ending"),
+    [
+        ("--python_out", "", "_pb2_grpc.py"),
+        ("--java_out", "grpc_java_plugin", "Grpc.java"),
+        ("--cpp_out", "grpc_cpp_plugin", ".grpc.pb.cc"),
+    ],
+)
+async def test_the_shown_command_generates_a_stub_of_every_service(
+    out: str, plugin: str, ending: str, tmp_path: Path
+) -> None:
+    [command] = [each for each in PROTOC if out in each]
+    path = os.environ["PATH"]
+    if plugin:
+        needed({plugin: f"the package that has {plugin}", "protoc": "protobuf-compiler"})
+    else:
+        path = f"{(await python_environment('grpc-tools', REQUIREMENTS / 'python.txt')).parent}:{path}"
+    for tree in ("protos", "third_party"):
+        shutil.copytree(ROOT / tree, tmp_path / tree)
+    await built("bash", "-c", command, cwd=tmp_path, environment={**os.environ, "PATH": path})
+
+    stubs = "".join(file.read_text() for file in (tmp_path / "gen").rglob(f"*{ending}"))
+    protos = "".join(file.read_text() for file in (ROOT / "protos").rglob("*.proto"))
+    services = re.findall(r"^service (\w+)", protos, re.MULTILINE)
+    assert len(services) > 8
+    assert [name for name in services if f".v1.{name}" not in stubs] == []

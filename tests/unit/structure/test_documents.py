@@ -18,7 +18,9 @@ DOCUMENTS = sorted(
         "services/*/README.md",
         "services/scheduler/core/policies/README.md",
         "sdk/python/README.md",
+        "examples/README.md",
         "examples/frameworks/README.md",
+        "protos/README.md",
         "tests/clients/README.md",
         "tests/fakes/README.md",
     )
