@@ -18,6 +18,7 @@ from aios.api.sandbox.v1 import sandbox_pb2
 from aios.api.scheduler.v1 import scheduler_pb2
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
+from gateway.http.console.settings import ConsoleSettings
 from services.chassis.auth.processes import KEYED
 from services.chassis.runtime import config
 from services.chassis.runtime.process import CommonConfig, ListenConfig, Process
@@ -81,6 +82,7 @@ def variables(process: str) -> set[str]:
         config.describe(CommonConfig, "AIOS_"),
         config.describe(ListenConfig, f"AIOS_{process.upper()}_"),
         *(config.describe(cls, prefix) for prefix, cls in own_configs(process)),
+        *([config.describe(ConsoleSettings, "AIOS_GATEWAY_CONSOLE_")] if process == "gateway" else []),
     ]
     names = {line.split()[0] for text in described for line in text.splitlines() if line.startswith("AIOS_")}
     return names | {f"AIOS_{peer.upper()}_ENDPOINT" for peer in KERNEL}

@@ -31,7 +31,7 @@ class Connections:
         self._headers, self._cookies = {**PLAIN, **(headers or {})}, cookies
         self._kept: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
-        self._resting: set[asyncio.Task[None]] = set()
+        self._resting: dict[asyncio.Task[None], aiohttp.ClientResponse] = {}
 
     @property
     def http(self) -> aiohttp.ClientSession:
@@ -80,13 +80,19 @@ class Connections:
             response.close()
             return
         task = asyncio.create_task(_rest(response))
-        self._resting.add(task)
-        task.add_done_callback(self._resting.discard)
+        self._resting[task] = response
+        task.add_done_callback(self._rested)
+
+    def _rested(self, task: "asyncio.Task[None]") -> None:
+        """Close an answer, however its rest ended; one whose body has come to its end keeps its connection."""
+        self._resting.pop(task).close()
 
     async def close(self) -> None:
         """Close all connections; running calls fail."""
         for task in self._resting:
             task.cancel()
+        if self._resting:
+            await asyncio.wait(self._resting)
         for session in (self._kept, self._fresh):
             if session is not None:
                 await session.close()
@@ -117,4 +123,3 @@ async def _rest(response: aiohttp.ClientResponse) -> None:
     with suppress(TimeoutError, aiohttp.ClientError, OSError):
         async with asyncio.timeout(REST_SECONDS):
             await response.content.readany()
-    response.close()

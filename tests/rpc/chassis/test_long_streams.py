@@ -57,8 +57,8 @@ def dispatch(channel: grpc.aio.Channel) -> Coroutine[Any, Any, None]:
     return DispatchClient(stub, StaticCredential("t").metadata, SystemClock()).run()
 
 
-def through_the_gateway(name: str) -> Follow:
-    """Follow a method that only agents' programs follow, as bytes, through the gateway's forwarding."""
+def as_bytes(name: str) -> Follow:
+    """Follow a method that only agents' programs follow, as bytes."""
 
     async def follow(channel: grpc.aio.Channel) -> None:
         async def attempt() -> AsyncGenerator[bytes, None]:
@@ -75,10 +75,11 @@ FOLLOW: dict[str, tuple[Follow, Message]] = {
     "WatchRevision": (rules, access_pb2.WatchRevisionResponse(revision=1, epoch="e")),
     "WatchAgents": (agents, agent_pb2.WatchAgentsResponse(agent=agent_pb2.Agent(name="agents/a"))),
     "Dispatch": (dispatch, dispatch_pb2.DispatchResponse(welcome=dispatch_pb2.Welcome(epoch=1))),
-    "WatchApprovals": (through_the_gateway("WatchApprovals"), access_pb2.WatchApprovalsResponse()),
-    "WatchSchedule": (through_the_gateway("WatchSchedule"), access_pb2.WatchApprovalsResponse()),
-    "WatchFiles": (through_the_gateway("WatchFiles"), access_pb2.WatchApprovalsResponse()),
-    "TakeCalls": (through_the_gateway("TakeCalls"), access_pb2.WatchApprovalsResponse()),
+    "WatchApprovals": (as_bytes("WatchApprovals"), access_pb2.WatchApprovalsResponse()),
+    "WatchSchedule": (as_bytes("WatchSchedule"), access_pb2.WatchApprovalsResponse()),
+    "WatchFiles": (as_bytes("WatchFiles"), access_pb2.WatchApprovalsResponse()),
+    "TakeCalls": (as_bytes("TakeCalls"), access_pb2.WatchApprovalsResponse()),
+    "WatchSyscalls": (as_bytes("WatchSyscalls"), access_pb2.WatchApprovalsResponse()),
 }
 """Who follows each, and an event that means something to it."""
 

@@ -287,7 +287,7 @@ async def test_a_dead_server_s_generations_go_on_at_another() -> None:
 
 
 async def test_preempted_chats_go_on_from_their_text() -> None:
-    behaviour = Behaviour(owner="llamacpp", slots=1, pieces=words(120), token_delay=0.004)
+    behaviour = Behaviour(owner="llamacpp", slots=1, pieces=words(120), token_delay=0.01)
     turns = {"policy": "rr", "quantum_tokens": "16"}
     async with kernel_on(behaviour, scheduler=turns) as (stub, _, _):
         both = await asyncio.gather(*(stream(stub, chat("count", max_tokens=200)) for _ in range(2)))

@@ -395,6 +395,7 @@ async def test_info_tells_limits_and_capabilities(web: aiohttp.ClientSession) ->
         "presence_penalty": True,
         "recursive_schemas": True,
         "root_choice": True,
+        "chat_template": True,
     }
 
 

@@ -28,7 +28,7 @@ SERVICES = {
         process: sorted(name for name, owner in MANAGERS.items() if owner == process)
         for process in MANAGERS.values()
     },
-    "gateway": [*sorted(MANAGERS), INFERENCE],
+    "gateway": [*sorted(MANAGERS), INFERENCE, "aios.api.gateway.v1.GatewayService"],
 }
 """Services by the process that answers for them; the gateway answers for all."""
 

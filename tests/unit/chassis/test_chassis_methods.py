@@ -33,7 +33,7 @@ def test_every_method_of_the_api_has_a_syscall_option() -> None:
 
 EVERY_MANAGER = {"context", "gateway", "memory", "scheduler", "storage", "tool"}
 SERVICES = {
-    "access.v1.AccessService/AppendAudit": {"tool"},
+    "access.v1.AccessService/AppendAudit": {"gateway", "tool"},
     "access.v1.AccessService/BatchCheck": EVERY_MANAGER,
     "access.v1.AccessService/Check": EVERY_MANAGER,
     "access.v1.AccessService/ConfirmRevision": EVERY_MANAGER,
