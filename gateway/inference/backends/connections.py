@@ -84,7 +84,7 @@ class Connections:
         task.add_done_callback(self._rested)
 
     def _rested(self, task: "asyncio.Task[None]") -> None:
-        """Close an answer, however its rest ended; one whose body has come to its end keeps its connection."""
+        """Close an answer, however its rest ended: that of a body which is whole keeps its connection."""
         self._resting.pop(task).close()
 
     async def close(self) -> None:
