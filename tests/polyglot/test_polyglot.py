@@ -18,9 +18,11 @@ from tests.polyglot.toolchains import (
     REQUIREMENTS,
     Go,
     TypeScript,
+    build_cpp,
     built,
-    compile_cpp,
+    check_cpp,
     compile_java,
+    generate_cpp,
     needed,
 )
 
@@ -108,10 +110,18 @@ async def test_java_compiles_the_first_program_and_the_stubs_of_every_service(tm
     assert (tmp_path / "aios" / "api" / "inference" / "v1" / "InferenceServiceGrpc.class").is_file()
 
 
-async def test_cpp_accepts_the_first_program_every_header_and_the_stubs_of_every_service(
-    tmp_path: Path,
+async def test_cpp_accepts_every_header_and_the_stubs_of_every_service(tmp_path: Path) -> None:
+    await check_cpp(await generate_cpp(), tmp_path)
+
+
+async def test_the_first_program_in_cpp_prints_an_answer(
+    surroundings: dict[str, str], tmp_path: Path
 ) -> None:
-    await compile_cpp(tmp_path)
+    program = await build_cpp(await generate_cpp(), tmp_path)
+
+    must_answer(await run(program, *QUESTION, environment=surroundings))
+    refused = await run(program, *QUESTION, environment={**surroundings, "AIOS_TOKEN": "forged"})
+    assert (refused.status, refused.err.split()[0]) == (1, "CREDENTIAL_INVALID"), refused.tail
 
 
 PROTOC: Final = [

@@ -157,20 +157,55 @@ async def compile_java(out: Path) -> None:
 GRPCPP: Final = Path("/usr/include/grpcpp/grpcpp.h")
 
 
-async def compile_cpp(out: Path) -> None:
-    """Generate the stubs in C++; check the example, every stub of a service and, by them, every header.
+async def generate_cpp() -> Path:
+    """Generate the stubs in C++; return their folder."""
+    needed(
+        {
+            "g++": "g++",
+            "pkg-config": "pkg-config",
+            "protoc": "protobuf-compiler",
+            "grpc_cpp_plugin": "protobuf-compiler-grpc",
+        }
+    )
+    if not GRPCPP.is_file():
+        pytest.skip("not installed: libgrpc++-dev")
+    await generate("cpp")
+    return EXAMPLES / "cpp" / "gen"
+
+
+async def check_cpp(gen: Path, out: Path) -> None:
+    """Check every stub of a service in C++ and, by them, every header.
 
     One translation unit: the headers of gRPC, which are most of the work, are read once.
     """
-    debian = {"g++": "g++", "protoc": "protobuf-compiler", "grpc_cpp_plugin": "protobuf-compiler-grpc"}
-    needed(debian)
-    if not GRPCPP.is_file():
-        pytest.skip("not installed: libgrpc++-dev")
-    folder = EXAMPLES / "cpp"
-    await generate("cpp")
-    stubs = sorted((folder / "gen" / "aios").rglob("*.grpc.pb.cc"))
-    headers = sorted((folder / "gen").rglob("*.pb.h"))
+    unit = _all_of(gen, out)
+    await built("g++", "-std=c++17", "-fsyntax-only", "-I", gen, unit, cwd=out)
+
+
+def _all_of(gen: Path, out: Path) -> Path:
+    stubs = sorted((gen / "aios").rglob("*.grpc.pb.cc"))
     assert stubs
     unit = out / "all.cc"
-    unit.write_text("".join(f'#include "{path}"\n' for path in (folder / "hello.cc", *headers, *stubs)))
-    await built("g++", "-std=c++17", "-fsyntax-only", "-I", folder / "gen", unit, cwd=folder)
+    included = (*sorted(gen.rglob("*.pb.h")), *stubs)
+    unit.write_text("".join(f'#include "{path}"\n' for path in included))
+    return unit
+
+
+async def build_cpp(gen: Path, out: Path) -> Path:
+    """Build the example in C++ with those stubs that it needs; return the program."""
+    libraries = (await built("pkg-config", "--libs", "grpc++", "protobuf", cwd=out)).out.split()
+    example, program = EXAMPLES / "cpp" / "hello.cc", out / "hello"
+    sources = _sources(gen, example, set())
+    await built("g++", "-std=c++17", "-I", gen, example, *sources, "-o", program, *libraries, cwd=out)
+    return program
+
+
+def _sources(gen: Path, file: Path, seen: set[Path]) -> list[Path]:
+    """Return the generated sources whose headers a file includes, and those that these include."""
+    found: list[Path] = []
+    for name in re.findall(r'^#include "([^"]+)\.pb\.h"', file.read_text(), re.MULTILINE):
+        header, source = gen / f"{name}.pb.h", gen / f"{name}.pb.cc"
+        if header not in seen:
+            seen.add(header)
+            found += [source, *_sources(gen, header, seen)]
+    return found
