@@ -98,9 +98,9 @@ class QueueCollector(Collector):
                 gauge.add_metric(labels, of_class(kind))
             yield gauge
         for name, text, of_replica in _REPLICA_GAUGES:
-            gauge = GaugeMetricFamily(f"aios_scheduler_replica_{name}", text, labels=["replica"])
+            gauge = GaugeMetricFamily(f"aios_scheduler_replica_{name}", text, labels=_REPLICA_LABELS)
             for replica in replicas:
-                gauge.add_metric([replica.replica], of_replica(replica))
+                gauge.add_metric([replica.lane.value, replica.replica], of_replica(replica))
             yield gauge
 
 
@@ -110,6 +110,7 @@ def _label(lane: ResourceKind | None, name: str) -> str:
 
 
 _CLASS_LABELS = ("lane", "resource", "scheduling_class", "policy")
+_REPLICA_LABELS = ("lane", "replica")
 _CLASS_GAUGES: tuple[tuple[str, str, Callable[[ClassStats], float]], ...] = (
     ("waiting", "Calls that wait.", lambda kind: kind.waiting),
     ("running", "Calls that run.", lambda kind: kind.running),

@@ -165,3 +165,18 @@ def test_prometheus_parses_every_panel(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
 
     checked("check", "rules", path)
+
+
+LANES = re.compile(
+    r"aios_scheduler_(?:waiting|running|oldest_wait_seconds|replica_(?:up|slots|running|tokens))\b"
+    r'(?!\{lane="inference")'
+)
+
+
+@pytest.mark.parametrize("query", [*panel_queries().items(), *alert_queries().items()], ids=lambda q: q[0])
+def test_what_is_said_of_the_model_leaves_tools_out(query: tuple[str, str]) -> None:
+    assert LANES.findall(query[1]) == []
+
+
+def test_the_check_of_lanes_finds_a_sum_over_tools_and_models() -> None:
+    assert LANES.findall("sum(aios_scheduler_replica_up)") != []

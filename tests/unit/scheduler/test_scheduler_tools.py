@@ -123,8 +123,8 @@ def test_metrics_give_the_tools_of_tenants_one_label() -> None:
     def read(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(f"aios_scheduler_{name}", labels)
 
-    assert read("replica_slots", replica="registered") == 5
-    assert read("replica_running", replica="tools/clock") == 1
+    assert read("replica_slots", lane="tool", replica="registered") == 5
+    assert read("replica_running", lane="tool", replica="tools/clock") == 1
     assert read("grants_total", replica="registered") == 1
     kind = {"lane": "tool", "scheduling_class": "normal", "policy": "turns"}
     assert read("running", resource="registered", **kind) == 1
