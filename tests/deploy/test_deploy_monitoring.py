@@ -180,3 +180,14 @@ def test_what_is_said_of_the_model_leaves_tools_out(query: tuple[str, str]) -> N
 
 def test_the_check_of_lanes_finds_a_sum_over_tools_and_models() -> None:
     assert LANES.findall("sum(aios_scheduler_replica_up)") != []
+
+
+def test_every_alert_links_to_a_panel_of_its_metrics() -> None:
+    dashboard = json.loads(DASHBOARD.read_text())
+    texts = {str(each["id"]): json.dumps(each["targets"]) for each in panels()}
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        for rule in group["rules"]:
+            path, _, panel = rule["annotations"]["dashboard"].partition("?viewPanel=")
+            assert path == f"/d/{dashboard['uid']}", rule["alert"]
+            asked = set(re.findall(r"\b(?:(?:aios|tgi)_\w+|up\b)", rule["expr"]))
+            assert any(re.search(rf"\b{name}\b", texts[panel]) for name in asked), rule["alert"]
