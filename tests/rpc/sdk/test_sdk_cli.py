@@ -277,7 +277,8 @@ def test_a_person_sees_and_decides_with_a_key_of_its_own(
     monkeypatch.setenv("AIOS_PERSON_KEY_FILE", str(tmp_path / "key"))
     assert "[cut: 109 bytes]" in run("approvals")[1]
     assert "x" * 100 in run("approvals", "show", "1")[1]
-    assert "x" * 100 in run("approvals", "show", "1", "--whole")[1]
+    assert "x" * 100 in run("approvals", "show", "1", "--whole")[1].splitlines()[-1]
+    assert run("approvals", "show", "1")[1].startswith("approvals/1\nstate      pending")
     assert run("approvals", "approve", "1")[1] == "approvals/1: approved\n"
     assert "person agents/amy: approved" in run("approvals", "show", "1")[1]
     assert run("persons")[0] == 1
@@ -350,7 +351,7 @@ def test_what_an_mcp_server_changed_is_shown_old_and_new_before_it_is_accepted(
     )
     fake._tools.changes["mcpservers/browser"] = [change]
 
-    shown = run("mcp", "show", "browser")[1]
+    shown = run("mcp", "show", "browser")[1].splitlines()
     assert '-   "description": "Opens."' in shown
     assert '+   "description": "Opens\\u202e all."' in shown
     piped(monkeypatch, "n\n")

@@ -51,7 +51,7 @@ def show(
     found = session.call(lambda kernel: kernel.access.approval(_name(approval)))
     arguments = _whole(found) if whole else found.arguments_preview
     told = {"approval": found, "arguments": arguments}
-    session.emit(told, lambda: session.say(_text(found, arguments)))
+    session.emit(told, lambda: session.say_rows(_rows(found, arguments)))
 
 
 @approvals_app.command()
@@ -164,7 +164,7 @@ def _looked_at(name: str, *, yes: bool) -> str:
     if yes or session.options.get().as_json or not sys.stdin.isatty():
         return "" if found.preview_truncated else found.arguments_sha256
     arguments = _whole(found) if found.preview_truncated else found.arguments_preview
-    terminal.err(_text(found, arguments))
+    terminal.err("\n".join(map(terminal.line, _rows(found, arguments))))
     if not typer.confirm("approve?", err=True):
         raise typer.Exit(1)
     return found.arguments_sha256
@@ -181,12 +181,12 @@ def _whole(found: "Approval") -> str:
     return session.call(lambda kernel: kernel.access.shown_arguments(found.name))
 
 
-def _text(found: "Approval", arguments: str) -> str:
+def _rows(found: "Approval", arguments: str) -> list[str]:
     votes = [
         f"{vote.kind} {vote.decider}: {'approved' if vote.approved else 'rejected'} {vote.comment}".rstrip()
         for vote in found.votes
     ]
-    rows = [
+    return [
         found.name,
         f"state      {found.state}, {found.required_deciders or 1} to approve, until {found.expire_time}",
         f"agent      {found.agent}",
@@ -196,7 +196,6 @@ def _text(found: "Approval", arguments: str) -> str:
         *(f"vote       {vote}" for vote in votes),
         f"arguments  {arguments}",
     ]
-    return "\n".join(terminal.line(row) for row in rows)
 
 
 def _beginning(found: "Approval") -> str:
@@ -212,7 +211,7 @@ def _name(approval: str) -> str:
 
 def _keyed(made: "PersonHandle") -> None:
     told = {"name": made.person.name, "person_key": made.person_key}
-    session.emit(told, lambda: session.say(f"{made.person.name}\nperson key: {made.person_key}"))
+    session.emit(told, lambda: session.say_rows([made.person.name, f"person key: {made.person_key}"]))
 
 
 def _people(found: "list[Person]") -> None:

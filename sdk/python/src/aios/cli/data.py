@@ -88,7 +88,7 @@ def show_tool(tool: str) -> None:
     found = session.call(lambda kernel: kernel.tools.get(tool))
 
     def show() -> None:
-        session.say(f"{found.id}: {found.description}")
+        session.say_lines(f"{found.id}: {found.description}")
         session.say_lines(json.dumps(dict(found.parameters), indent=2))
 
     session.emit(found, show)
@@ -104,4 +104,4 @@ def call_tool(
     """Call a tool and print its result."""
     given = session.json_object(arguments, "the arguments")
     result = session.call(lambda kernel: kernel.tools.call(tool, given, wait_for_approval=wait))
-    session.emit(result, lambda: session.say(str(result)))
+    session.emit(result, lambda: session.say_lines(str(result)))

@@ -113,7 +113,7 @@ def remove(name: Name) -> None:
 def show(name: Name) -> None:
     """Show what a server offers otherwise than it was accepted, old and new."""
     found = session.call(lambda kernel: kernel.mcp.review(name))
-    session.emit(found, lambda: session.say(_review(found)))
+    session.emit(found, lambda: session.say_rows(_review(found)))
 
 
 @mcp_app.command()
@@ -127,7 +127,7 @@ def approve(
     """Accept what a server offers now. It is shown first, and asked about."""
     if not sha256:
         review = session.call(lambda kernel: kernel.mcp.review(name))
-        session.say(_review(review))
+        session.say_rows(_review(review))
         typer.confirm(_ACCEPT, abort=True, err=True)
         sha256 = review.offered_sha256
     found = session.call(lambda kernel: kernel.mcp.accept(name, sha256))
@@ -139,13 +139,13 @@ def _told(found: "McpServerInfo") -> str:
     return f"{found.name} is {found.state} with {len(found.tools)} tools{problem}"
 
 
-def _review(found: "McpReview") -> str:
+def _review(found: "McpReview") -> list[str]:
     lines = [f"{found.server.name} is {found.server.state}"]
     if found.server_changed:
         lines.append("its program, command or address is another than was accepted")
     for change in found.changes:
         lines += ["", f"{change.tool}: {_kind(change)}", *_difference(change)]
-    return "\n".join([*lines, "", f"sha256 {found.offered_sha256}"])
+    return [*lines, "", f"sha256 {found.offered_sha256}"]
 
 
 def _kind(change: "McpToolChange") -> str:

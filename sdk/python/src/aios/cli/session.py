@@ -7,7 +7,7 @@ import asyncio
 import dataclasses
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -123,6 +123,11 @@ def emit(value: Any, lines: Callable[[], None]) -> None:
 def say(text: str) -> None:
     """Print a text, whoever wrote parts of it, as one line."""
     terminal.out(terminal.line(text))
+
+
+def say_rows(rows: Iterable[str]) -> None:
+    """Print rows, whoever wrote parts of them, each as one line."""
+    terminal.out("\n".join(map(terminal.line, rows)))
 
 
 def say_lines(text: str, *, nl: bool = True) -> None:

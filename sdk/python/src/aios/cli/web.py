@@ -97,7 +97,9 @@ def _shown(result: "ApiResult") -> None:
     for change in result.changes:
         session.say(f"{change.kind:9} {change.tool}")
         for one in change.fields:
-            session.say(f"          {one.name}\n            - {one.before}\n            + {one.after}")
+            session.say_rows(
+                [f"          {one.name}", f"            - {one.before}", f"            + {one.after}"]
+            )
     for left in result.left_out:
         session.say(f"left out  {left.operation}: {left.reason}")
     for server in result.proposed_servers:
