@@ -137,6 +137,9 @@ def test_the_protos_say_what_may_be_repeated_and_how_long_it_takes() -> None:
 def test_endpoints_come_from_the_argument_the_environment_or_the_default() -> None:
     assert _settings.target(None, {}).address == "127.0.0.1:7070"
     assert _settings.target(None, {"AIOS_ENDPOINT": "kernel:1"}).address == "kernel:1"
+    assert _settings.target(None, {"AIOS_PORT": "17070"}).address == "127.0.0.1:17070"
+    assert _settings.target(None, {"AIOS_PORT": "17070", "AIOS_ENDPOINT": "kernel:1"}).address == "kernel:1"
+    assert _settings.target(None, {"AIOS_PORT": "tcp://10.0.0.1:80"}).address == "127.0.0.1:7070"
     assert _settings.target("dns:///a:1", {"AIOS_ENDPOINT": "b:2"}).address == "dns:///a:1"
     assert not _settings.target("http://a:1/", {}).tls
     secure = _settings.target("https://a:1", {"AIOS_CA_FILE": "ca.pem"})

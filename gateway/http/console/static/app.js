@@ -175,7 +175,8 @@ class App {
     document.title = `${plain(this.page.title)} \u00b7 AIOS`;
     this.refeed();
     this.#draw();
-    if (!same && this.moved) document.getElementById("main")?.focus({ preventScroll: false });
+    if (!same && this.moved) document.getElementById("main")?.focus({ preventScroll: true });
+    if (!same) window.scrollTo(0, 0);
     this.moved = true;
     return undefined;
   }

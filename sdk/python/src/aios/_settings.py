@@ -37,13 +37,15 @@ class Target:
 
 
 def target(endpoint: str | None, environ: Mapping[str, str] | None = None) -> Target:
-    """Return the target of `endpoint`, else of AIOS_ENDPOINT, else of the local kernel.
+    """Return the target of `endpoint`, else of AIOS_ENDPOINT, else of a local kernel at AIOS_PORT or 7070.
 
     `https://host:port` turns TLS on; AIOS_CA_FILE does too and names the authorities to trust.
     AIOS_CERTIFICATE_FILE and AIOS_KEY_FILE add a client certificate.
     """
     env = os.environ if environ is None else environ
-    address = endpoint or env.get("AIOS_ENDPOINT") or DEFAULT_ENDPOINT
+    port = env.get("AIOS_PORT", "")  # Kubernetes puts an address there, for a service called aios
+    local = f"127.0.0.1:{port}" if port.isdecimal() else DEFAULT_ENDPOINT
+    address = endpoint or env.get("AIOS_ENDPOINT") or local
     ca_file = env.get("AIOS_CA_FILE", "")
     tls = address.startswith("https://") or bool(ca_file)
     address = address.removeprefix("https://").removeprefix("http://").rstrip("/")
