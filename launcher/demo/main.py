@@ -36,6 +36,10 @@ SLOTS: Final = 4
 KEPT_LINES: Final = 60
 DEMO_SECONDS: Final = 300.0
 """The longest that all of it may take, once the kernel is up; every part has a shorter bound of its own."""
+_SLOW: Final = (
+    "a part of it did not end within its time. A machine that is busy with other things is too slow for it: "
+    "run it again when there is less to do, with the same --seed for the same tasks"
+)
 EXIT_WRONG: Final = 1
 EXIT_CONFIGURATION: Final = 2
 EXIT_INTERRUPTED: Final = 130
@@ -115,7 +119,7 @@ async def _demo(
         console.print(f"demo failed: {error}: {plan.data_dir} holds an earlier demo, give another --data-dir")
         return EXIT_CONFIGURATION
     except (TimeoutError, errors.AiosError) as error:
-        why = "it took too long" if isinstance(error, TimeoutError) else str(error)
+        why = _SLOW if isinstance(error, TimeoutError) else str(error)
         console.print("\n".join([*logs, f"demo failed: {why}"]), soft_wrap=True)
         return EXIT_WRONG
     finally:
