@@ -87,13 +87,17 @@ test-clients: setup ## Run stock clients against the door; their environments ar
 test-docs: setup ## Follow the documents on a real kernel, each command and each piece of code, twice (below three minutes)
 	$(PYTEST) -m documents tests/documents
 
+.PHONY: test-web
+test-web: setup ## Try the web console in Chromium, on a kernel of real processes (below three minutes)
+	$(PYTEST) -m web tests/web
+
 .PHONY: test-polyglot
 test-polyglot: setup ## Build clients in other languages from the protos alone, and run them (below three minutes)
 	$(PYTEST) -m polyglot tests/polyglot
 
 .PHONY: torture
 torture: setup ## Run the long fault tests, and every property on many more examples
-	$(PYTEST) $(TWO_WORKERS) -m "(torture or hypothesis) and not clients and not web and not polyglot and not torture_tools" --hypothesis-profile=torture --timeout=900 tests
+	$(PYTEST) $(TWO_WORKERS) -m "(torture or hypothesis) and not clients and not documents and not web and not polyglot and not torture_tools" --hypothesis-profile=torture --timeout=900 tests
 
 .PHONY: torture-tools
 torture-tools: setup ## Run hostile tools in every sandbox of this machine (below ten minutes)
