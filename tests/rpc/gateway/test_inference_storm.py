@@ -73,7 +73,8 @@ async def test_a_storm_of_cancelled_calls_leaves_nothing_behind(seed: int, *, kv
 
         for caller in callers:
             assert WHOLE.startswith(caller.text)
-            assert caller.finished == (caller.text == WHOLE)
+            # One that is cancelled between its last token and its end has all of the text, too.
+            assert not caller.finished or caller.text == WHOLE
             assert caller.finished or caller.call.cancelled() or _expected(caller.error)
         assert any(caller.finished for caller in callers)
         assert kernel.tgi.seen.most_running <= SLOTS
